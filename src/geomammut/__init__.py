@@ -1,0 +1,36 @@
+"""GeoMaMMUT: an open remote-sensing vision-language system, from a map and pixels to search and masks.
+
+Every verb of the command line is a function of the same name here; each is imported when first used,
+so that importing the package costs nothing.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "load_model": "model.load",
+    "model_info": "model.load",
+    "model_import": "model.load",
+    "smooth_attention": "model.smooth_attention",
+    "pairs_landmarks": "pairs.landmarks",
+    "pairs_web": "pairs.web",
+    "pairs_import": "pairs.benchmark",
+    "pairs_check": "pairs.check",
+    "train": "training.trainer",
+    "eval_retrieval": "evaluation.retrieval",
+    "eval_classification": "evaluation.classification",
+    "eval_segmentation": "evaluation.segmentation",
+    "heatmap": "localization.masks",
+    "segment": "localization.masks",
+    "localize": "localization.rounds",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"geomammut.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'geomammut' has no attribute {name!r}")

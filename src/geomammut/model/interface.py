@@ -1,0 +1,49 @@
+"""What every model offers, ours or another's (DESIGN §4)."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+
+class VisionLanguageModel(Protocol):
+    """A pair of encoders into one space of E dimensions, in evaluation mode.
+
+    Attributes:
+        name: What it was loaded from.
+        image_size: S, the side in pixels of its square input.
+        embed_dim: E.
+        mean: Per-channel mean of its input, for pixels in 0..1.
+        std: Per-channel standard deviation, likewise.
+        logit_scale: Factor that its training put on the cosine before the loss.
+        preprocess: PIL image → float tensor [3, S, S]: resized, cropped, normalized.
+        tokenizer: Strings → token ids [B, L].
+    """
+
+    name: str
+    image_size: int
+    embed_dim: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    preprocess: Callable[[Image.Image], Tensor]
+    tokenizer: Callable[[Sequence[str]], Tensor]
+
+    @property
+    def logit_scale(self) -> float: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def encode_image(self, images: Tensor, normalize: bool = True) -> Tensor:
+        """Embed preprocessed images [B, 3, S, S] as [B, E], of length 1 if `normalize`."""
+        ...
+
+    def encode_text(self, texts: Tensor | Sequence[str], normalize: bool = True) -> Tensor:
+        """Embed strings or token ids [B, L] as [B, E], of length 1 if `normalize`."""
+        ...
+
+    def dense_image_embeddings(self, images: Tensor, window: int) -> Tensor:
+        """Embed every patch of [B, 3, S, S] as [B, h, w, E], of length 1 (Smooth-Attention, radius `window`)."""
+        ...

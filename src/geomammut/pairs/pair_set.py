@@ -1,0 +1,209 @@
+"""A pair set: a folder of WebDataset shards with their metadata, funnel and card (DESIGN §4)."""
+
+import io
+import json
+import tarfile
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from geomammut.errors import UserError
+from geomammut.files import whole_folder, write_json
+
+Source = Literal["landmarks", "web", "benchmark"]
+
+METADATA_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("captions", pa.list_(pa.string())),
+        ("source", pa.string()),
+        ("provenance", pa.string()),  # JSON
+        ("landmarks", pa.string()),  # JSON
+        ("url", pa.string()),
+        ("footprint", pa.string()),  # GeoJSON geometry, EPSG:4326
+        ("crs", pa.string()),
+        ("gsd_m", pa.float64()),
+        ("acquired", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("shard", pa.string()),
+        ("jpeg_offset", pa.int64()),  # of the JPEG's first byte in its shard
+        ("jpeg_bytes", pa.int64()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One image with its captions.
+
+    `jpeg` holds the encoded image; `landmarks` what `pairs landmarks` found visible in it; `footprint`
+    a GeoJSON geometry in EPSG:4326; `gsd_m` metres per pixel; `acquired` ISO 8601.
+    """
+
+    id: str
+    captions: tuple[str, ...]
+    jpeg: bytes
+    width: int
+    height: int
+    source: Source
+    provenance: dict[str, Any] = field(default_factory=dict)
+    landmarks: tuple[dict[str, Any], ...] = ()
+    url: str | None = None
+    footprint: dict[str, Any] | None = None
+    crs: str | None = None
+    gsd_m: float | None = None
+    acquired: str | None = None
+
+    def sample_json(self) -> dict[str, Any]:
+        """Return everything but the pixels, as stored in `<id>.json`."""
+        sample = asdict(self)
+        del sample["jpeg"]
+        return sample
+
+
+@dataclass
+class Funnel:
+    """How many records went into and out of each step, and why the others were dropped."""
+
+    steps: list[dict[str, Any]] = field(default_factory=list)
+
+    def step(self, name: str, went_in: int, went_out: int, dropped: dict[str, int] | None = None) -> None:
+        """Record one step; `dropped` maps a reason to a count and must account for the difference."""
+        self.steps.append({"step": name, "in": went_in, "out": went_out, "dropped": dropped or {}})
+
+    def as_json(self) -> dict[str, Any]:
+        return {"steps": self.steps}
+
+
+def write_pair_set(
+    out: Path, pairs: Iterable[Pair], *, funnel: Funnel, card: str, shard_size: int = 1000
+) -> Path:
+    """Write `pairs` to the folder `out`, whole or not at all, and return it.
+
+    Pairs whose id was written already are dropped and counted in the funnel's last step ("write").
+    The bytes depend on the pairs alone: tar members carry no time and no owner.
+
+    Args:
+        out: Folder of the pair set; an older one is replaced when the new one is whole.
+        pairs: The pairs in their final order.
+        funnel: Steps taken so far; may still grow while `pairs` is drawn. "write" is added at the end.
+        card: Markdown text of `card.md`: what the set is, its sources, licences, how it was made.
+        shard_size: Pairs per tar shard.
+
+    Raises:
+        UserError: No pair is left to write.
+    """
+    with whole_folder(out) as folder:
+        rows: list[dict[str, Any]] = []
+        seen: set[str] = set()
+        duplicates = 0
+        tar: tarfile.TarFile | None = None
+        for pair in pairs:
+            if pair.id in seen:
+                duplicates += 1
+                continue
+            seen.add(pair.id)
+            if len(rows) % shard_size == 0:
+                if tar is not None:
+                    tar.close()
+                shard = f"shard-{len(rows) // shard_size:06d}.tar"
+                tar = tarfile.open(folder / shard, "w", format=tarfile.USTAR_FORMAT)
+            assert tar is not None
+            rows.append(_write_sample(tar, shard, pair))
+        if tar is not None:
+            tar.close()
+        funnel.step(
+            "write", len(rows) + duplicates, len(rows), {"duplicate id": duplicates} if duplicates else {}
+        )
+        if not rows:
+            raise UserError(f"no pair is left for {out}: {_last_losses(funnel)}")
+        pq.write_table(pa.Table.from_pylist(rows, schema=METADATA_SCHEMA), folder / "pairs.parquet")
+        write_json(folder / "funnel.json", funnel.as_json())
+        (folder / "card.md").write_text(card.rstrip() + "\n", encoding="utf-8")
+    return Path(out)
+
+
+def _write_sample(tar: tarfile.TarFile, shard: str, pair: Pair) -> dict[str, Any]:
+    sample = pair.sample_json()
+    offset = _add_member(tar, f"{pair.id}.jpg", pair.jpeg)
+    _add_member(tar, f"{pair.id}.txt", pair.captions[0].encode("utf-8"))
+    _add_member(
+        tar, f"{pair.id}.json", json.dumps(sample, ensure_ascii=False, sort_keys=True).encode("utf-8")
+    )
+    row = dict(sample, shard=shard, jpeg_offset=offset, jpeg_bytes=len(pair.jpeg))
+    for column in ("provenance", "landmarks", "footprint"):
+        row[column] = json.dumps(row[column], ensure_ascii=False, sort_keys=True)
+    return row
+
+
+def _add_member(tar: tarfile.TarFile, name: str, data: bytes) -> int:
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    header_at = tar.offset
+    tar.addfile(member, io.BytesIO(data))
+    return header_at + tarfile.BLOCKSIZE
+
+
+def _last_losses(funnel: Funnel) -> str:
+    losses = [
+        f"{step['step']} kept {step['out']} of {step['in']}"
+        + "".join(f", {count} {reason}" for reason, count in step["dropped"].items())
+        for step in funnel.steps
+    ]
+    return "; ".join(losses) or "no step was taken"
+
+
+class PairSet:
+    """A pair set on disk, read by index.
+
+    Attributes:
+        folder: Its folder.
+        table: `pairs.parquet` (see METADATA_SCHEMA), one row a pair.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        metadata = self.folder / "pairs.parquet"
+        if not metadata.is_file():
+            raise UserError(f"{self.folder} is no pair set: pairs.parquet is missing; make one with `geomammut pairs`")
+        try:
+            self.table = pq.read_table(metadata)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise UserError(f"{metadata} cannot be read ({error}); make the pair set again") from error
+        missing = set(METADATA_SCHEMA.names) - set(self.table.column_names)
+        if missing:
+            raise UserError(f"{metadata} lacks the columns {', '.join(sorted(missing))}; make the pair set again")
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    @property
+    def ids(self) -> list[str]:
+        return list(self.table["id"].to_pylist())
+
+    @property
+    def captions(self) -> list[list[str]]:
+        """All captions, a list a pair."""
+        return list(self.table["captions"].to_pylist())
+
+    @property
+    def landmarks(self) -> list[list[dict[str, Any]]]:
+        """The visible landmarks, a list a pair (empty where none were recorded)."""
+        return [json.loads(text) if text else [] for text in self.table["landmarks"].to_pylist()]
+
+    def read_jpegs(self, indices: Sequence[int]) -> list[bytes]:
+        """Return the encoded images at `indices`, in their order."""
+        shards = self.table["shard"].take(list(indices)).to_pylist()
+        offsets = self.table["jpeg_offset"].take(list(indices)).to_pylist()
+        sizes = self.table["jpeg_bytes"].take(list(indices)).to_pylist()
+        images = []
+        for shard, offset, size in zip(shards, offsets, sizes, strict=True):
+            with (self.folder / shard).open("rb") as file:
+                file.seek(offset)
+                images.append(file.read(size))
+        return images

@@ -1,0 +1,40 @@
+"""Progress of long work, on stderr."""
+
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+Item = TypeVar("Item")
+
+console = Console(stderr=True)
+
+
+def progress_bar() -> Progress:
+    """Return a bar with count, share, time gone and time left, drawn on stderr."""
+    return Progress(
+        TextColumn("[progress.description]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+    )
+
+
+def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
+    """Yield `items` while a progress bar counts them; `total` is asked of `len` where it can be."""
+    if total is None:
+        total = len(items) if hasattr(items, "__len__") else None
+    with progress_bar() as bar:
+        yield from bar.track(items, total=total, description=description)
