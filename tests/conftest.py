@@ -1,11 +1,20 @@
 """What several test files share."""
 
+import io
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image, ImageDraw
+
+from geomammut.files import content_id
+from geomammut.pairs.pair_set import Funnel, Pair, write_pair_set
 
 SHARED_DATA = Path(os.environ.get("GEOMAMMUT_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+COLOURS = {"red": (200, 40, 40), "green": (40, 160, 60), "blue": (40, 70, 200), "yellow": (220, 200, 40)}
+SHAPES = ("field", "roof", "tank")
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +23,47 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"real data not found at {SHARED_DATA}; set GEOMAMMUT_SHARED_DATA to run this test")
     return SHARED_DATA
+
+
+def draw_scene(colour: str, shape: str, generator: np.random.Generator, side: int = 32) -> bytes:
+    """Return a JPEG of a coloured shape on noisy ground."""
+    ground = generator.integers(90, 130, (side, side, 3), dtype=np.uint8)
+    image = Image.fromarray(ground)
+    draw = ImageDraw.Draw(image)
+    left, top = (int(value) for value in generator.integers(2, side // 2 - 2, 2))
+    box = (left, top, left + side // 2 - 2, top + side // 2 - 2)
+    if shape == "tank":
+        draw.ellipse(box, fill=COLOURS[colour])
+    elif shape == "roof":
+        draw.polygon([(box[0], box[3]), ((box[0] + box[2]) // 2, box[1]), (box[2], box[3])], fill=COLOURS[colour])
+    else:
+        draw.rectangle(box, fill=COLOURS[colour])
+    data = io.BytesIO()
+    image.save(data, "JPEG", quality=92)
+    return data.getvalue()
+
+
+@pytest.fixture(scope="session")
+def scene_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pair set of 64 scenes of coloured shapes, with captions and landmarks."""
+    generator = np.random.default_rng(0)
+    pairs = []
+    for number in range(64):
+        colour = list(COLOURS)[number % 4]
+        shape = SHAPES[number % 3]
+        jpeg = draw_scene(colour, shape, generator)
+        phrase = f"{colour} {shape}"
+        pairs.append(
+            Pair(
+                id=content_id(jpeg),
+                captions=(f"An aerial image of a {phrase}.", f"A {phrase} seen from above."),
+                jpeg=jpeg,
+                width=32,
+                height=32,
+                source="landmarks",
+                landmarks=({"phrase": phrase, "area_share": 0.2, "landmark_id": f"w{number}"},),
+            )
+        )
+    return write_pair_set(
+        tmp_path_factory.mktemp("scenes") / "pairs", pairs, funnel=Funnel(), card="Scenes", shard_size=20
+    )

@@ -1,11 +1,11 @@
 """What every model offers, ours or another's (DESIGN §4)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class VisionLanguageModel(Protocol):
@@ -18,8 +18,6 @@ class VisionLanguageModel(Protocol):
         mean: Per-channel mean of its input, for pixels in 0..1.
         std: Per-channel standard deviation, likewise.
         logit_scale: Factor that its training put on the cosine before the loss.
-        preprocess: PIL image → float tensor [3, S, S]: resized, cropped, normalized.
-        tokenizer: Strings → token ids [B, L].
     """
 
     name: str
@@ -27,14 +25,23 @@ class VisionLanguageModel(Protocol):
     embed_dim: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    preprocess: Callable[[Image.Image], Tensor]
-    tokenizer: Callable[[Sequence[str]], Tensor]
+
+    @property
+    def tokenizer(self) -> Callable[[Sequence[str]], Tensor]:
+        """Maps strings to token ids [B, L]."""
+        ...
 
     @property
     def logit_scale(self) -> float: ...
 
     @property
     def device(self) -> torch.device: ...
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
+
+    def preprocess(self, image: Image.Image) -> Tensor:
+        """Map a PIL image to a float tensor [3, S, S]: resized, cropped, normalized."""
+        ...
 
     def encode_image(self, images: Tensor, normalize: bool = True) -> Tensor:
         """Embed preprocessed images [B, 3, S, S] as [B, E], of length 1 if `normalize`."""
@@ -45,5 +52,5 @@ class VisionLanguageModel(Protocol):
         ...
 
     def dense_image_embeddings(self, images: Tensor, window: int) -> Tensor:
-        """Embed every patch of [B, 3, S, S] as [B, h, w, E], of length 1 (Smooth-Attention, radius `window`)."""
+        """Embed every patch of [B, 3, S, S] as [B, h, w, E], of length 1; `window` is the SAO's radius."""
         ...

@@ -1,0 +1,135 @@
+"""`load_model`: one call for our models, openMaMMUT's and open_clip's; our model directory (DESIGN §4)."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from geomammut.errors import UserError
+from geomammut.files import whole_file, write_json
+from geomammut.model import openmammut
+from geomammut.model.config import MammutConfig
+from geomammut.model.interface import VisionLanguageModel
+from geomammut.model.mammut import Mammut
+from geomammut.model.tokenizer import ClipTokenizer, Tokenizer
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+NEEDED_FILES = [CONFIG, WEIGHTS, "tokenizer.json", openmammut.CONFIG, openmammut.WEIGHTS]
+
+
+def load_model(name: str | os.PathLike[str], device: str = "cpu") -> VisionLanguageModel:
+    """Load a model for evaluation.
+
+    Args:
+        name: A model directory (ours, or openMaMMUT's), a hub id of either, or `open_clip:NAME/TAG`.
+        device: Where PyTorch is to put it: "cpu", "cuda", "cuda:1".
+
+    Raises:
+        UserError: It cannot be found, or is not what it should be.
+    """
+    text = str(name)
+    if text.startswith("open_clip:"):
+        from geomammut.model.open_clip_model import OpenClipModel  # noqa: PLC0415 (slow to import)
+
+        architecture, _, tag = text.removeprefix("open_clip:").partition("/")
+        if not tag:
+            raise UserError(f"{text} names no weights; write open_clip:NAME/TAG or open_clip:NAME/FILE")
+        return OpenClipModel(architecture, tag).to(device)
+    return load_mammut(name).to(device)
+
+
+def load_mammut(name: str | os.PathLike[str]) -> Mammut:
+    """Load a MaMMUT model, ours or openMaMMUT's, from a folder or a hub; see `load_model`."""
+    folder = Path(name)
+    if not folder.is_dir():
+        folder = _download(str(name))
+    if (folder / CONFIG).is_file() and (folder / WEIGHTS).is_file():
+        return _read_model(folder, str(name))
+    if (folder / openmammut.CONFIG).is_file() and (folder / openmammut.WEIGHTS).is_file():
+        return openmammut.read_openmammut(folder, str(name))
+    raise UserError(f"{name} is no model directory: it lacks {CONFIG} and {WEIGHTS}")
+
+
+def _download(name: str) -> Path:
+    looks_like_hub_id = name.count("/") == 1 and not name.startswith((".", "/", "~"))
+    if not looks_like_hub_id:
+        raise UserError(f"no model at {name}: give a model directory, a hub id, or open_clip:NAME/TAG")
+    try:
+        return Path(snapshot_download(name, allow_patterns=NEEDED_FILES))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise UserError(
+            f"no model at {name}: there is no such folder, and the hub gave none ({type(error).__name__})"
+        ) from error
+
+
+def _read_model(folder: Path, name: str) -> Mammut:
+    config = MammutConfig.read(folder / CONFIG)
+    if config.tokenizer == "clip":
+        tokenizer: Tokenizer = ClipTokenizer(config.text.context_length)
+    elif config.tokenizer == "tokenizer.json":
+        tokenizer = Tokenizer.read(folder / config.tokenizer, config.text.context_length)
+    else:
+        raise UserError(
+            f"{folder / CONFIG}: tokenizer must be tokenizer.json or clip, not {config.tokenizer!r}"
+        )
+    model = Mammut(config, tokenizer, name)
+    try:
+        model.load_state_dict(load_file(folder / WEIGHTS))
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{folder / WEIGHTS} cannot be read ({error})") from error
+    except RuntimeError as error:
+        reason = str(error).splitlines()[1].strip()
+        raise UserError(f"{folder / WEIGHTS} does not fit {CONFIG}: {reason}") from error
+    return model.eval()
+
+
+def save_model(model: Mammut, folder: Path) -> None:
+    """Write a model directory: `config.json`, `tokenizer.json`, and `model.safetensors` last."""
+    write_json(folder / CONFIG, model.config.model_dump(mode="json"))
+    if model.config.tokenizer == "tokenizer.json":
+        model.tokenizer.write(folder / "tokenizer.json")
+    weights = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    with whole_file(folder / WEIGHTS) as partial:
+        save_file(weights, partial, metadata={"format": "pt"})
+
+
+def model_info(model: str, *, seed: int = 0) -> dict[str, Any]:
+    """Return what a model is: name, image size, embedding size, parameters by part, configuration.
+
+    `seed` is there because every verb has it; nothing here is random.
+    """
+    loaded = load_model(model)
+    parts: dict[str, int] = {}
+    for name, parameter in loaded.named_parameters():
+        part = name.split(".")[0]
+        parts[part] = parts.get(part, 0) + parameter.numel()
+    info: dict[str, Any] = {
+        "model": loaded.name,
+        "kind": type(loaded).__name__,
+        "image_size": loaded.image_size,
+        "embed_dim": loaded.embed_dim,
+        "logit_scale": round(loaded.logit_scale, 4),
+        "parameters": sum(parts.values()),
+        "parameters_by_part": parts,
+    }
+    if isinstance(loaded, Mammut):
+        info["config"] = loaded.config.model_dump(mode="json")
+    return info
+
+
+def model_import(source: str, out: Path, *, seed: int = 0) -> Path:
+    """Write the MaMMUT model `source` (an openMaMMUT folder or hub id, or ours) as a model directory `out`.
+
+    `seed` is there because every verb has it; nothing here is random.
+
+    Raises:
+        UserError: `source` is no MaMMUT model, or `out` already holds a model.
+    """
+    if (out / WEIGHTS).exists():
+        raise UserError(f"{out} already holds a model; choose another folder or remove it first")
+    save_model(load_mammut(source), out)
+    return out

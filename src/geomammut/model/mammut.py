@@ -1,0 +1,122 @@
+"""MaMMUT (Kuo et al. 2023, arXiv 2303.16839): one image tower, one text decoder used in two passes."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+from torchvision.transforms import v2
+
+from geomammut.model.config import MammutConfig
+from geomammut.model.text import TextDecoder
+from geomammut.model.tokenizer import Tokenizer
+from geomammut.model.vision import VisionTower
+
+
+class Mammut(nn.Module):
+    """A MaMMUT model with its tokenizer; see VisionLanguageModel for the attributes.
+
+    The logit scale starts at 1 / 0.07. `logit_bias` serves the sigmoid losses, and only they move it.
+    """
+
+    def __init__(self, config: MammutConfig, tokenizer: Tokenizer, name: str = "mammut") -> None:
+        super().__init__()
+        self.config = config
+        self.name = name
+        self._tokenizer = tokenizer
+        self.image_size = config.vision.image_size
+        self.embed_dim = config.embed_dim
+        self.mean, self.std = config.mean, config.std
+        self.visual = VisionTower(config.vision, config.embed_dim)
+        self.map_viz2txt_kv = nn.Parameter(
+            torch.randn(config.vision.width, config.text.width) * config.vision.width**-0.5
+        )
+        self.text = TextDecoder(config.text)
+        self.log_logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+        self.logit_bias = nn.Parameter(torch.tensor(0.0))
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Maps strings to token ids [B, L]."""
+        return self._tokenizer
+
+    @property
+    def logit_scale(self) -> float:
+        return float(self.log_logit_scale.detach().exp())
+
+    @property
+    def device(self) -> torch.device:
+        return self.log_logit_scale.device
+
+    def preprocess(self, image: Image.Image) -> Tensor:
+        """Resize the short side to S, crop the centre, normalize: float tensor [3, S, S]."""
+        transform = v2.Compose(
+            [
+                v2.ToImage(),
+                v2.Resize(self.image_size, interpolation=v2.InterpolationMode.BICUBIC, antialias=True),
+                v2.CenterCrop(self.image_size),
+                v2.ToDtype(torch.float32, scale=True),
+                v2.Normalize(self.mean, self.std),
+            ]
+        )
+        pixels: Tensor = transform(image.convert("RGB"))
+        return torch.Tensor(pixels)
+
+    def encode_image(self, images: Tensor, normalize: bool = True) -> Tensor:
+        """Embed preprocessed images [B, 3, S, S] as [B, E]."""
+        embeddings = self.visual.pool(self.visual.tokens(images))
+        return F.normalize(embeddings, dim=-1) if normalize else embeddings
+
+    def encode_text(self, texts: Tensor | Sequence[str], normalize: bool = True) -> Tensor:
+        """Embed strings or token ids [B, L] as [B, E]."""
+        embeddings = self.text.embed(self._tokens(texts))
+        return F.normalize(embeddings, dim=-1) if normalize else embeddings
+
+    def dense_image_embeddings(self, images: Tensor, window: int) -> Tensor:
+        """Embed every patch of [B, 3, S, S] as [B, h, w, E], of length 1; `window` is the SAO's radius."""
+        return self.visual.dense(self.visual.tokens(images), window)
+
+    def image_memory(self, image_tokens: Tensor) -> Tensor:
+        """Map the image tower's tokens [B, K, vision width] to what the decoder attends to [B, K, W]."""
+        return image_tokens @ self.map_viz2txt_kv.to(image_tokens.dtype)
+
+    def caption_logits(self, images: Tensor, tokens: Tensor) -> Tensor:
+        """Return the logits [B, L - 1, V] of each next token of [B, L], given those before it."""
+        memory = self.image_memory(self.visual.tokens(images))
+        return self.text.logits(self.text.decode(tokens[:, :-1], memory))
+
+    def attention_maps(self, images: Tensor, texts: Sequence[str]) -> Tensor:
+        """Return where the decoder looks as it reads each of C texts: [B, C, h, w].
+
+        The raw weights of the last cross-attention block in the caption pass, averaged over heads and
+        over the text's own tokens (not its start and end).
+        """
+        grid = self.config.vision.grid
+        memory = self.image_memory(self.visual.tokens(images))
+        maps = []
+        for tokens in self._tokens(texts):
+            length = int(self.text.valid(tokens.unsqueeze(0)).sum())
+            read = tokens[:length].expand(len(images), -1)
+            weights = self.text.last_cross_attention(read, memory).mean(dim=1)
+            patches = weights[:, 1 : length - 1, -grid * grid :].mean(dim=1)
+            maps.append(patches.reshape(-1, grid, grid))
+        return torch.stack(maps, dim=1)
+
+    @torch.no_grad()
+    def generate(self, images: Tensor, max_tokens: int | None = None) -> list[str]:
+        """Caption images [B, 3, S, S] greedily, with at most `max_tokens` tokens each."""
+        text = self.config.text
+        memory = self.image_memory(self.visual.tokens(images))
+        tokens = torch.full((len(images), 1), text.start_token, dtype=torch.long, device=images.device)
+        for _ in range(min(max_tokens or text.context_length, text.context_length - 1)):
+            logits = self.text.logits(self.text.decode(tokens, memory)[:, -1])
+            tokens = torch.cat([tokens, logits.argmax(dim=-1, keepdim=True)], dim=1)
+            if bool((tokens == text.end_token).any(dim=1).all()):
+                break
+        return self.tokenizer.decode(tokens)
+
+    def _tokens(self, texts: Tensor | Sequence[str]) -> Tensor:
+        tokens = texts if isinstance(texts, Tensor) else self.tokenizer(texts)
+        return tokens.to(self.device)

@@ -1,0 +1,171 @@
+"""Score maps: how well each text fits each pixel of an image of any size."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from geomammut.errors import UserError
+from geomammut.model.interface import VisionLanguageModel
+
+Pixels = NDArray[np.uint8]
+Scores = NDArray[np.float32]
+# Preprocessed windows [B, 3, S, S] → patch scores [B, C, h, w]
+PatchScorer = Callable[[Tensor], Tensor]
+# First row, number of rows → uint8 [rows, W, 3]
+RowReader = Callable[[int, int], Pixels]
+
+_WINDOWS_AT_ONCE = 32
+
+
+def score_maps(
+    model: VisionLanguageModel,
+    pixels: Pixels,
+    text_embeddings: Tensor,
+    *,
+    window: int,
+    stride: int | None = None,
+) -> Scores:
+    """Score every pixel against every text: the cosine of its Smooth-Attention embedding and the text's.
+
+    Args:
+        model: Gives `dense_image_embeddings`.
+        pixels: The image at its own resolution, uint8 [H, W, 3].
+        text_embeddings: [C, E], of length 1.
+        window: Radius of the Smooth-Attention window, in patches.
+        stride: Pixels from one model window to the next; half the model's image size by default.
+
+    Returns:
+        Scores in −1..1, float32 [C, H, W].
+    """
+    return _whole_map(model, sao_scorer(model, text_embeddings, window), pixels, stride)
+
+
+def attention_score_maps(
+    model: VisionLanguageModel, pixels: Pixels, texts: Sequence[str], *, stride: int | None = None
+) -> Scores:
+    """Score every pixel by the raw attention that each text pays it in the last cross-attention block.
+
+    The baseline that Smooth-Attention is measured against. Arguments and result as for `score_maps`;
+    scores lie in 0..1.
+
+    Raises:
+        UserError: The model has no cross-attention.
+    """
+    return _whole_map(model, attention_scorer(model, texts), pixels, stride)
+
+
+def sao_scorer(model: VisionLanguageModel, text_embeddings: Tensor, window: int) -> PatchScorer:
+    """Return what scores preprocessed windows by Smooth-Attention of radius `window`."""
+    texts = text_embeddings.to(model.device)
+
+    def score(images: Tensor) -> Tensor:
+        return torch.einsum("bhwe,ce->bchw", model.dense_image_embeddings(images, window), texts)
+
+    return score
+
+
+def attention_scorer(model: VisionLanguageModel, texts: Sequence[str]) -> PatchScorer:
+    """Return what scores preprocessed windows by raw cross-attention."""
+    maps: Callable[[Tensor, Sequence[str]], Tensor] | None = getattr(model, "attention_maps", None)
+    if maps is None:
+        raise UserError(f"{model.name} has no cross-attention to look at; use --method sao")
+    return lambda images: maps(images, texts)
+
+
+def score_strips(
+    model: VisionLanguageModel,
+    score: PatchScorer,
+    read_rows: RowReader,
+    height: int,
+    width: int,
+    *,
+    stride: int | None = None,
+) -> Iterator[tuple[int, Scores]]:
+    """Score an image of any size from top to bottom, holding one row of windows at a time.
+
+    Windows of the model's image size S stand on one grid over the whole image; patch scores are
+    interpolated to pixels and overlapping windows averaged with weights that fall towards their borders,
+    so that no border shows. An image smaller than S is mirrored outwards.
+
+    Args:
+        model: Gives S, mean, std and device.
+        score: What scores a batch of windows.
+        read_rows: Gives the image's rows.
+        height: Of the image, in pixels.
+        width: Of the image, in pixels.
+        stride: Pixels from one window to the next, S // 2 by default.
+
+    Yields:
+        First row and finished scores float32 [C, rows, W]; together the strips cover every row once.
+    """
+    size = model.image_size
+    stride = stride or max(1, size // 2)
+    tops, lefts = _starts(height, size, stride), _starts(width, size, stride)
+    taper = torch.sin(torch.pi * (torch.arange(size) + 0.5) / size).square() + 1e-3
+    row_weights, column_weights = _summed_weights(tops, taper), _summed_weights(lefts, taper)
+    sums: Tensor | None = None  # [C, S, padded width]: rows from the current top on
+    for number, top in enumerate(tops):
+        rows = _mirrored(read_rows(top, min(size, height - top)), size, len(column_weights))
+        added = _score_row(model, score, rows, lefts, taper)
+        sums = added if sums is None else sums + added
+        last = number == len(tops) - 1
+        done = min(size, height - top) if last else tops[number + 1] - top
+        weights = row_weights[top : top + done, None] * column_weights[:width]
+        yield top, (sums[:, :done, :width] / weights).numpy()
+        sums = F.pad(sums[:, done:], (0, 0, 0, done))
+
+
+def _whole_map(model: VisionLanguageModel, score: PatchScorer, pixels: Pixels, stride: int | None) -> Scores:
+    height, width = pixels.shape[:2]
+
+    def read_rows(first: int, count: int) -> Pixels:
+        return pixels[first : first + count]
+
+    strips = score_strips(model, score, read_rows, height, width, stride=stride)
+    return np.concatenate([strip for _, strip in strips], axis=1)
+
+
+@torch.inference_mode()
+def _score_row(
+    model: VisionLanguageModel, score: PatchScorer, rows: Pixels, lefts: Sequence[int], taper: Tensor
+) -> Tensor:
+    """Return the tapered sum [C, S, padded width] of one row of windows over pixels [S, padded width, 3]."""
+    size = model.image_size
+    mean = torch.tensor(model.mean).view(3, 1, 1)
+    std = torch.tensor(model.std).view(3, 1, 1)
+    strip = (torch.from_numpy(rows).permute(2, 0, 1).float() / 255 - mean) / std
+    sums: Tensor | None = None
+    for first in range(0, len(lefts), _WINDOWS_AT_ONCE):
+        some = lefts[first : first + _WINDOWS_AT_ONCE]
+        windows = torch.stack([strip[:, :, left : left + size] for left in some])
+        patches = score(windows.to(model.device)).float().cpu()
+        if sums is None:
+            sums = torch.zeros(patches.shape[1], size, strip.shape[2])
+        pixel_scores = F.interpolate(patches, size=(size, size), mode="bilinear", align_corners=False)
+        pixel_scores *= taper[:, None] * taper
+        for left, window_scores in zip(some, pixel_scores, strict=True):
+            sums[:, :, left : left + size] += window_scores
+    assert sums is not None
+    return sums
+
+
+def _starts(length: int, size: int, stride: int) -> list[int]:
+    """Return where windows start along an axis; the last one ends with the image."""
+    last = max(0, length - size)
+    return [*range(0, last, stride), last]
+
+
+def _summed_weights(starts: Sequence[int], taper: Tensor) -> Tensor:
+    weights = torch.zeros(starts[-1] + len(taper))
+    for start in starts:
+        weights[start : start + len(taper)] += taper
+    return weights
+
+
+def _mirrored(rows: Pixels, height: int, width: int) -> Pixels:
+    missing = (0, height - rows.shape[0]), (0, width - rows.shape[1]), (0, 0)
+    return np.ascontiguousarray(np.pad(rows, missing, mode="symmetric"))

@@ -1,0 +1,346 @@
+"""Which landmarks are visible in a chip, how large, and where."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import numpy as np
+import pyproj
+import shapely
+from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
+
+from geomammut.errors import UserError
+from geomammut.imagery.chips import Chip
+from geomammut.pairs import english
+from geomammut.pairs.positions import Region, place_of_many, place_of_one
+from geomammut.pairs.relations import Relation, relations_between
+
+MAX_LANDMARKS = 8  # kept per pair; more only repeats
+COLUMNS = ("landmark_id", "name", "category", "phrase", "geometry", "area_m2", "min_visible_gsd_m")
+
+# What can be told apart at all, in pixels: a thing's mean width, its area, a line's length as a share
+# of the chip's side, and the rim in which a point or a line along the edge is as good as cut off.
+_MIN_WIDTH_PX, _MIN_AREA_PX, _MIN_LENGTH, _RIM = 2.0, 12.0, 0.15, 0.03
+# A thing cut by the edge must still be recognisable: a quarter of it, or a thirtieth of the chip.
+_MIN_SHARE_VISIBLE, _MIN_AREA_SHARE = 0.25, 1 / 30
+_RIBBON = 0.12  # 4π area / perimeter² below which a polygon is a ribbon: a river, a widened road
+
+
+@dataclass(frozen=True)
+class VisibleLandmark:
+    """One landmark as seen in one chip.
+
+    `outline` is its visible part in chip pixels, x right, y down; `anchor` a point of it near its
+    middle and all shares 0..1; `pixels_across` the longer side of its bounding box.
+    """
+
+    landmark_id: str
+    category: str
+    phrase: str
+    name: str | None
+    position: str
+    share_visible: float
+    area_share: float
+    pixels_across: float
+    outline: BaseGeometry
+    anchor: tuple[float, float]
+    linear: bool
+    salience: float
+
+    def as_json(self, count: int) -> dict[str, Any]:
+        """Return the entry of a pair's `landmarks`; `count` landmarks of its category are in the chip."""
+        outline = shapely.set_precision(shapely.simplify(self.outline, 0.5), 0.1)
+        return {
+            "landmark_id": self.landmark_id,
+            "category": self.category,
+            "phrase": self.phrase,
+            "name": self.name,
+            "count": count,
+            "position": self.position,
+            "share_visible": round(self.share_visible, 3),
+            "area_share": round(self.area_share, 4),
+            "pixels_across": round(self.pixels_across, 1),
+            "outline": shapely.geometry.mapping(self.outline if outline.is_empty else outline),
+        }
+
+
+@dataclass(frozen=True)
+class Kind:
+    """All visible landmarks of one category in one chip, the most salient first."""
+
+    category: str
+    phrase: str
+    members: tuple[VisibleLandmark, ...]
+    position: str  # "" where no words of place fit all of them
+    linear: bool
+    countable: bool  # whether a person would count them and get the same number
+    salience: float
+
+    @property
+    def count(self) -> int:
+        return len(self.members)
+
+    @property
+    def area_share(self) -> float:
+        return min(1.0, sum(member.area_share for member in self.members))
+
+
+@dataclass(frozen=True)
+class ChipContents:
+    """What the map says is to be seen in one chip, the most salient kind first."""
+
+    width: int
+    height: int
+    kinds: tuple[Kind, ...]
+    relations: tuple[Relation, ...]
+
+    @cached_property
+    def landmarks(self) -> tuple[VisibleLandmark, ...]:
+        """The few worth keeping: the best of each kind, then the best of the rest."""
+        first = [kind.members[0] for kind in self.kinds]
+        rest = sorted(
+            (member for kind in self.kinds for member in kind.members[1:]),
+            key=lambda member: (-member.salience, member.landmark_id),
+        )
+        return tuple((first + rest)[:MAX_LANDMARKS])
+
+    def landmarks_json(self) -> tuple[dict[str, Any], ...]:
+        counts = {kind.category: kind.count for kind in self.kinds}
+        return tuple(landmark.as_json(counts[landmark.category]) for landmark in self.landmarks)
+
+
+def read_landmarks(path: Path) -> geopandas.GeoDataFrame:
+    """Read a landmark table (DESIGN §4); pieces that share an id become one landmark.
+
+    Raises:
+        UserError: It is missing, unreadable, empty, or lacks columns.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"landmark table {path} not found; make it with `geomammut landmarks`")
+    try:
+        table = geopandas.read_parquet(path)
+    except (ValueError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path} is no landmark table ({reason}); make it with `geomammut landmarks`") from error
+    missing = sorted(set(COLUMNS) - set(table.columns))
+    if missing:
+        raise UserError(f"landmark table {path} lacks {', '.join(missing)}; make it with `geomammut landmarks`")
+    if table.empty:
+        raise UserError(f"landmark table {path} is empty; give `geomammut landmarks` a map of the imagery's area")
+    if table.crs is not None and table.crs.to_epsg() != 4326:
+        table = table.to_crs(4326)
+    table = table[~(table.geometry.is_empty | table.geometry.isna())]
+    if table["landmark_id"].duplicated().any():
+        area = table.groupby("landmark_id")["area_m2"].sum()
+        table = table.dissolve(by="landmark_id", as_index=False, sort=True)
+        table["area_m2"] = table["landmark_id"].map(area)
+    return table.sort_values("landmark_id", ignore_index=True)
+
+
+class LandmarkIndex:
+    """The landmarks of a table, found by place."""
+
+    def __init__(self, table: geopandas.GeoDataFrame) -> None:
+        self._geometries: NDArray[np.object_] = np.asarray(table.geometry.array)
+        self._tree = shapely.STRtree(self._geometries)
+        self._dimension = shapely.get_dimensions(self._geometries)
+        self._extent_m = np.where(
+            self._dimension == 1, lengths_m(self._geometries), table["area_m2"].to_numpy(dtype=float)
+        )
+        self._min_visible_gsd_m = table["min_visible_gsd_m"].to_numpy(dtype=float)
+        self._ids: list[str] = table["landmark_id"].tolist()
+        self._categories: list[str] = table["category"].tolist()
+        self._phrases: list[str] = [english.bare(phrase) for phrase in table["phrase"]]
+        self._names: list[str | None] = [
+            name if isinstance(name, str) and name else None for name in table["name"]
+        ]
+        common = table["category"].value_counts()
+        # A stadium tells chips apart, a house does not: the rarer in this map, the more worth saying.
+        self._rarity = {category: 1 / (1 + np.log10(count)) for category, count in common.items()}
+        self.phrases = sorted(set(zip(self._categories, self._phrases, strict=True)))
+
+    def contents(self, chip: Chip) -> ChipContents:
+        """Return what is visible in `chip`; its `kinds` are empty where nothing is."""
+        height, width = chip.pixels.shape[:2]
+        rows = np.sort(self._tree.query(chip.footprint))
+        rows = rows[self._min_visible_gsd_m[rows] >= chip.gsd_m]
+        outlines = _clipped(_in_pixels(self._geometries[rows], chip), width, height)
+        landmarks = self._visible(rows, outlines, chip.gsd_m, width, height)
+        kinds = _kinds(landmarks, self._rarity, width)
+        members = [[member.outline for member in kind.members] for kind in kinds]
+        return ChipContents(
+            width, height, kinds, relations_between(members, [kind.linear for kind in kinds], width)
+        )
+
+    def _visible(
+        self, rows: NDArray[np.int64], outlines: NDArray[np.object_], gsd_m: float, width: int, height: int
+    ) -> list[VisibleLandmark]:
+        chip_area = float(width * height)
+        area, length = shapely.area(outlines), shapely.length(outlines)
+        bounds = shapely.bounds(outlines)
+        across = np.maximum(bounds[:, 2] - bounds[:, 0], bounds[:, 3] - bounds[:, 1])
+        # A centroid may lie beside a bent thing: take its nearest point that is part of it.
+        anchors = shapely.get_coordinates(shapely.shortest_line(outlines, shapely.centroid(outlines)))[::2]
+        # Empty outlines have no anchor.
+        full = np.flatnonzero(~shapely.is_empty(outlines))
+        anchor_of = dict(zip(full.tolist(), anchors.tolist(), strict=True))
+        scale = np.array([width, height, width, height])
+        found = []
+        for i in full.tolist():
+            row = int(rows[i])
+            dimension = int(self._dimension[row])
+            u, v = anchor_of[i][0] / width, anchor_of[i][1] / height
+            in_rim = not (_RIM < u < 1 - _RIM and _RIM < v < 1 - _RIM)
+            area_share = float(area[i]) / chip_area
+            if dimension == 2:
+                share = _share(area[i] * gsd_m**2, self._extent_m[row])
+                if area[i] < _MIN_AREA_PX or area[i] / max(across[i], 1e-9) < _MIN_WIDTH_PX:
+                    continue
+                if share < _MIN_SHARE_VISIBLE and area_share < _MIN_AREA_SHARE:
+                    continue
+                linear = 4 * np.pi * area[i] < _RIBBON * length[i] ** 2
+            elif dimension == 1:
+                share = _share(length[i] * gsd_m, self._extent_m[row])
+                if in_rim or length[i] < _MIN_LENGTH * width:
+                    continue
+                linear = True
+            else:
+                if in_rim:
+                    continue
+                share, linear = 1.0, False
+            box: Region = tuple((bounds[i] / scale).tolist())
+            slope = _slope(outlines[i]) if linear else 0.0
+            category = self._categories[row]
+            extent = 0.4 * min(1.0, length[i] / width / (1 if dimension == 1 else 2)) if linear else area_share**0.5
+            central = 1 - 0.4 * 2 * max(abs(u - 0.5), abs(v - 0.5)) * (area_share < 0.25 and not linear)
+            salience = (0.15 + 0.85 * extent) * self._rarity[category] * (0.6 + 0.4 * share) * central
+            found.append(
+                VisibleLandmark(
+                    landmark_id=self._ids[row],
+                    category=category,
+                    phrase=self._phrases[row],
+                    name=self._names[row],
+                    position=place_of_one((u, v), box, linear=linear, area_share=area_share, slope=slope),
+                    share_visible=share,
+                    area_share=area_share,
+                    pixels_across=float(across[i]),
+                    outline=outlines[i],
+                    anchor=(u, v),
+                    linear=linear,
+                    salience=float(salience),
+                )
+            )
+        return found
+
+
+def _share(visible: float, whole: float) -> float:
+    return float(min(1.0, visible / whole)) if whole > 0 else 1.0
+
+
+def _slope(outline: BaseGeometry) -> float:
+    """Return the correlation of x and y along an outline, -1..1; 0 for one along an axis."""
+    xy = shapely.get_coordinates(shapely.segmentize(outline, 8.0))
+    spread = xy.std(axis=0)
+    if spread.min() < 1e-6:
+        return 0.0
+    return float(((xy - xy.mean(axis=0)) / spread).prod(axis=1).mean())
+
+
+def _kinds(landmarks: Sequence[VisibleLandmark], rarity: dict[str, float], width: int) -> tuple[Kind, ...]:
+    by_category: dict[str, list[VisibleLandmark]] = defaultdict(list)
+    for landmark in landmarks:
+        by_category[landmark.category].append(landmark)
+    kinds = []
+    for category, found in by_category.items():
+        members = sorted(found, key=lambda member: (-member.salience, member.landmark_id))
+        linear = sum(member.linear for member in members) * 2 > len(members)
+        places = [member.position for member in members]
+        together = min(1.0, sum(member.area_share for member in members)) ** 0.5
+        countable = (
+            not linear
+            and sorted(member.share_visible for member in members)[len(members) // 2] >= 0.5
+            and max(member.area_share for member in members) < 0.25
+        )
+        kinds.append(
+            Kind(
+                category=category,
+                phrase=members[0].phrase,
+                members=tuple(members),
+                position=place_of_many([member.anchor for member in members], places),
+                linear=linear,
+                countable=countable,
+                salience=max(members[0].salience, 0.0 if linear else (0.15 + 0.85 * together) * rarity[category] * 0.8),
+            )
+        )
+    return tuple(sorted(kinds, key=lambda kind: (-kind.salience, kind.category)))
+
+
+def lengths_m(geometries: NDArray[np.object_]) -> NDArray[np.float64]:
+    """Return the length on the ground of each line, in metres (on a sphere: to half a percent); 0 for others."""
+    lines = np.flatnonzero(shapely.get_dimensions(geometries) == 1)
+    parts, owner = shapely.get_parts(geometries[lines], return_index=True)
+    lonlat, part = shapely.get_coordinates(parts, return_index=True)
+    same = part[1:] == part[:-1]
+    step = np.radians(np.diff(lonlat, axis=0))[same]
+    latitude = np.radians((lonlat[1:, 1] + lonlat[:-1, 1]) / 2)[same]
+    metres = 6_371_008.8 * np.hypot(step[:, 0] * np.cos(latitude), step[:, 1])
+    total = np.zeros(len(geometries))
+    np.add.at(total, lines[owner[part[1:][same]]], metres)
+    return total
+
+
+@lru_cache(maxsize=64)
+def _to_crs(crs: str) -> pyproj.Transformer:
+    return pyproj.Transformer.from_crs("EPSG:4326", crs, always_xy=True)
+
+
+def _in_pixels(geometries: NDArray[np.object_], chip: Chip) -> NDArray[np.object_]:
+    """Return geometries of EPSG:4326 in the chip's pixel coordinates."""
+    west, south, east, north = chip.footprint.bounds
+    pad_x, pad_y = (east - west) / 4, (north - south) / 4
+    # A coastline of a country's length must not be reprojected for each chip that it touches.
+    long = shapely.get_num_coordinates(geometries) > 200
+    if long.any():
+        geometries = geometries.copy()
+        window = shapely.box(west - pad_x, south - pad_y, east + pad_x, north + pad_y)
+        geometries[long] = _intersection(geometries[long], window)
+    to_crs, to_pixel = _to_crs(chip.crs), ~chip.transform
+
+    def project(lonlat: NDArray[np.float64]) -> NDArray[np.float64]:
+        x, y = to_crs.transform(lonlat[:, 0], lonlat[:, 1])
+        return np.column_stack(
+            [to_pixel.a * x + to_pixel.b * y + to_pixel.c, to_pixel.d * x + to_pixel.e * y + to_pixel.f]
+        )
+
+    projected: NDArray[np.object_] = shapely.transform(geometries, project)
+    return projected
+
+
+def _clipped(geometries: NDArray[np.object_], width: int, height: int) -> NDArray[np.object_]:
+    """Cut geometries to the chip; what only touches its edge comes back empty."""
+    bounds = shapely.bounds(geometries)
+    outside = (bounds[:, :2] < 0).any(axis=1) | (bounds[:, 2] > width) | (bounds[:, 3] > height)
+    if outside.any():
+        geometries = geometries.copy()
+        geometries[outside] = _intersection(geometries[outside], shapely.box(0, 0, width, height))
+    return geometries
+
+
+def _intersection(geometries: NDArray[np.object_], window: BaseGeometry) -> NDArray[np.object_]:
+    """Cut geometries to `window`, keeping each one's dimension: a polygon's touching edge is dropped."""
+    try:
+        cut = shapely.intersection(geometries, window)
+    except shapely.errors.GEOSException:  # an invalid ring
+        cut = shapely.intersection(shapely.make_valid(geometries), window)
+    mixed = shapely.get_type_id(cut) == shapely.GeometryType.GEOMETRYCOLLECTION
+    lower = shapely.get_dimensions(cut) < shapely.get_dimensions(geometries)
+    for i in np.flatnonzero(mixed | lower).tolist():
+        dimension = shapely.get_dimensions(geometries[i])
+        parts = shapely.get_parts(cut[i])
+        cut[i] = shapely.union_all(parts[shapely.get_dimensions(parts) == dimension])
+    return np.asarray(cut, dtype=object)

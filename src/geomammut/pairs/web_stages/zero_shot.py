@@ -1,0 +1,59 @@
+"""An optional second look at the images: a vision-language model is asked whether each was taken from above."""
+
+import io
+from collections.abc import Callable, Sequence
+
+import torch
+from PIL import Image
+
+AERIAL_PROMPTS = (
+    "an aerial image",
+    "an aerial image of buildings and roads",
+    "an aerial image of fields and trees",
+    "a satellite image",
+    "a drone photo looking down on the ground",
+    "a bird's-eye view of a landscape",
+)
+GROUND_PROMPTS = (
+    "a photo taken from the ground",
+    "a photo of a person",
+    "a photo of an animal",
+    "a photo of food on a table",
+    "a product photo",
+    "a photo of a room",
+    "a photo of a car",
+    "a drawing or a logo",
+    "a chart or a page of text",
+    "a street-level photo of a building",
+)
+KEPT_PROBABILITY = 0.5
+BATCH = 64
+
+AerialProbability = Callable[[Sequence[bytes]], list[float]]
+
+
+def aerial_probability(model_name: str) -> AerialProbability:
+    """Return a function that gives, for encoded images, the probability that each was taken from above.
+
+    Each side's prompts are averaged into one text embedding; the probability is the softmax of the image's two
+    cosines under the model's own scale.
+
+    Raises:
+        UserError: No such model.
+    """
+    from geomammut.model.load import load_model  # noqa: PLC0415  (pairs knows of no model unless one is asked for)
+
+    model = load_model(model_name)
+
+    @torch.inference_mode()
+    def score(jpegs: Sequence[bytes]) -> list[float]:
+        images = torch.stack(
+            [model.preprocess(Image.open(io.BytesIO(jpeg)).convert("RGB")) for jpeg in jpegs]
+        )
+        embeddings = model.encode_image(images.to(model.device))
+        return (model.logit_scale * embeddings @ sides.T).softmax(dim=1)[:, 0].tolist()  # type: ignore[no-any-return]
+
+    with torch.inference_mode():
+        prompts = [model.encode_text(side).mean(dim=0) for side in (AERIAL_PROMPTS, GROUND_PROMPTS)]
+        sides = torch.nn.functional.normalize(torch.stack(prompts), dim=1)
+    return score

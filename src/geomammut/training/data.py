@@ -1,0 +1,200 @@
+"""What a step trains on: an order that hangs on the seed alone, images decoded off the training thread."""
+
+import logging
+import queue
+import re
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+from torchvision.io import ImageReadMode, decode_image
+
+from geomammut.errors import UserError
+from geomammut.pairs.pair_set import PairSet
+from geomammut.training.recipe import AugmentPart
+
+DIRECTIONS = re.compile(
+    r"\b(left|right|top|bottom|upper|lower|above|below|under|north\w*|south\w*|east\w*|west\w*|horizontal\w*|"
+    r"vertical\w*|upright|clockwise)\b",
+    re.IGNORECASE,
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images [B, 3, S, S] (normalized), their chosen captions, and each pair's visible landmarks."""
+
+    images: Tensor
+    captions: list[str]
+    landmarks: list[list[dict[str, Any]]]
+
+
+def sample_order(
+    sizes: Mapping[str, int], mix: Mapping[str, float], samples: int, seed: int
+) -> list[tuple[str, int]]:
+    """Return which pair each of `samples` draws takes: (set, index).
+
+    Each draw picks a set by its weight; a set's own draws run through it in epochs, each freshly shuffled,
+    so that no pair is seen twice before all are seen once.
+    """
+    generator = np.random.default_rng(seed)
+    names = list(mix)
+    weights = np.array([mix[name] for name in names], dtype=np.float64)
+    picks = generator.choice(len(names), size=samples, p=weights / weights.sum())
+    order: list[tuple[str, int]] = [("", 0)] * samples
+    for number, name in enumerate(names):
+        places = np.flatnonzero(picks == number)
+        epochs = -(-len(places) // sizes[name]) if len(places) else 0
+        indices = np.concatenate(
+            [generator.permutation(sizes[name]) for _ in range(epochs)] or [np.empty(0, int)]
+        )
+        for place, index in zip(places, indices, strict=False):
+            order[place] = (name, int(index))
+    return order
+
+
+class BatchLoader:
+    """Batches of one stage from step `first_step` on, prepared by a background thread.
+
+    A pair that cannot be decoded is counted in `corrupt`, logged, and replaced by the next in order that can.
+
+    Args:
+        sets: The pair sets by name.
+        order: What `sample_order` returned.
+        prepare: Maps uint8 pixels [3, H, W], a caption and a generator to normalized [3, S, S].
+    """
+
+    def __init__(
+        self,
+        sets: Mapping[str, PairSet],
+        order: list[tuple[str, int]],
+        *,
+        batch_size: int,
+        seed: int,
+        prepare: Callable[[Tensor, str, np.random.Generator], Tensor],
+    ) -> None:
+        self.sets = sets
+        self.order = order
+        self.batch_size = batch_size
+        self.seed = seed
+        self.prepare = prepare
+        self.corrupt: Counter[str] = Counter()
+        self._captions = {name: pair_set.captions for name, pair_set in sets.items()}
+        self._landmarks = {name: pair_set.landmarks for name, pair_set in sets.items()}
+
+    def __len__(self) -> int:
+        return len(self.order) // self.batch_size
+
+    def batches(self, first_step: int) -> Iterator[Batch]:
+        """Yield the batches of steps `first_step`, `first_step` + 1, … of the stage."""
+        ready: queue.Queue[Batch | BaseException | None] = queue.Queue(maxsize=3)
+        stop = threading.Event()
+
+        def put(item: Batch | BaseException | None) -> None:
+            while not stop.is_set():
+                try:
+                    ready.put(item, timeout=0.2)
+                    return
+                except queue.Full:
+                    continue
+
+        def produce() -> None:
+            try:
+                for step in range(first_step, len(self)):
+                    if stop.is_set():
+                        return
+                    put(self._batch(step))
+                put(None)
+            except BaseException as error:
+                put(error)
+
+        thread = threading.Thread(target=produce, name="batches", daemon=True)
+        thread.start()
+        try:
+            while (item := ready.get()) is not None:
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+        finally:
+            stop.set()
+            thread.join()
+
+    def _batch(self, step: int) -> Batch:
+        start = step * self.batch_size
+        generators = [np.random.default_rng((self.seed, start + row)) for row in range(self.batch_size)]
+        samples = [self._sample(place, generator) for place, generator in enumerate(generators, start)]
+        images, captions, landmarks = zip(*samples, strict=True)
+        return Batch(torch.stack(images), list(captions), list(landmarks))
+
+    def _sample(self, place: int, generator: np.random.Generator) -> tuple[Tensor, str, list[dict[str, Any]]]:
+        for attempt in range(100):
+            name, index = self.order[(place + attempt * self.batch_size) % len(self.order)]
+            captions = self._captions[name][index]
+            caption = captions[generator.integers(len(captions))]
+            try:
+                encoded = np.frombuffer(self.sets[name].read_jpegs([index])[0], dtype=np.uint8)
+                pixels = decode_image(torch.from_numpy(encoded.copy()), mode=ImageReadMode.RGB)
+            except (RuntimeError, OSError) as error:
+                self.corrupt[name] += 1
+                logger.warning(
+                    "pair %s of %s is corrupt and is replaced: %s", index, name, str(error).splitlines()[0]
+                )
+                continue
+            return self.prepare(pixels, caption, generator), caption, self._landmarks[name][index]
+        raise UserError(
+            f"100 pairs in a row cannot be decoded; run `geomammut pairs check` on {', '.join(self.sets)}"
+        )
+
+
+class Augment:
+    """Random crop, flip and right-angle turn of one image, then normalization; see AugmentPart.
+
+    A caption with direction words keeps the image upright and unflipped, since they would turn false.
+    """
+
+    def __init__(
+        self,
+        part: AugmentPart,
+        image_size: int,
+        mean: tuple[float, float, float],
+        std: tuple[float, float, float],
+    ) -> None:
+        self.part = part
+        self.image_size = image_size
+        self.mean = torch.tensor(mean).view(3, 1, 1) * 255
+        self.std = torch.tensor(std).view(3, 1, 1) * 255
+
+    def __call__(self, pixels: Tensor, caption: str, generator: np.random.Generator) -> Tensor:
+        """Return float32 [3, S, S] of uint8 [3, H, W]."""
+        height, width = pixels.shape[1:]
+        side = min(height, width) * generator.uniform(self.part.crop, 1.0) ** 0.5
+        rounded = max(1, round(side))
+        top = generator.integers(height - rounded + 1)
+        left = generator.integers(width - rounded + 1)
+        crop = pixels[:, top : top + rounded, left : left + rounded].float()
+        if rounded != self.image_size:
+            crop = F.interpolate(
+                crop.unsqueeze(0), size=(self.image_size, self.image_size), mode="bilinear", antialias=True
+            )[0]
+        turns, flip = int(generator.integers(4)), bool(generator.integers(2))
+        if self.part.symmetries and not DIRECTIONS.search(caption):
+            crop = torch.rot90(crop, turns, (1, 2))
+            if flip:
+                crop = crop.flip(2)
+        return (crop - self.mean) / self.std
+
+
+def equal_captions(captions: list[str]) -> NDArray[np.bool_]:
+    """Return [B, B], True where two captions are the same string."""
+    numbers = np.unique(np.array(captions, dtype=object).astype(str), return_inverse=True)[1].reshape(-1)
+    equal: NDArray[np.bool_] = numbers[:, None] == numbers[None, :]
+    return equal

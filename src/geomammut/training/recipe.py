@@ -1,0 +1,171 @@
+"""A recipe: one TOML file that says how a model is trained, validated before anything starts."""
+
+import difflib
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from geomammut.errors import UserError
+from geomammut.model.config import TextConfig, VisionConfig
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelPart(_Part):
+    """What to train: `start_from` a model (directory or hub id), or a new one of the given sizes.
+
+    `tokenizer` is "trained" (a byte-pair encoding learnt from the captions of all stages, of at most
+    `vocab_size` tokens) or "clip".
+    """
+
+    start_from: str | None = None
+    tokenizer: Literal["trained", "clip"] = "trained"
+    vocab_size: int = Field(default=4096, ge=300)
+    vision: VisionConfig = VisionConfig()
+    text: TextConfig = TextConfig()
+
+
+class LossPart(_Part):
+    """L = contrastive_weight · L_con + caption_weight · L_cap (MaMMUT §3.2: 1 and 1).
+
+    `focal_gamma` is γ of the focal sigmoid loss; the paper does not state it, RO-ViT uses 2.
+    """
+
+    contrastive: Literal["infonce", "focal", "siglip"] = "infonce"
+    contrastive_weight: float = Field(default=1.0, ge=0)
+    caption_weight: float = Field(default=1.0, ge=0)
+    focal_gamma: float = Field(default=2.0, ge=0)
+
+
+class OptimizerPart(_Part):
+    """AdamW; in each stage the rate rises over its first `warmup`, then falls as a cosine to `final_lr`."""
+
+    lr: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=0.05, ge=0)
+    beta2: float = Field(default=0.98, gt=0, lt=1)
+    warmup: float = Field(default=0.05, ge=0, le=1)
+    final_lr: float = Field(default=0.02, ge=0, le=1)
+    clip_norm: float = Field(default=1.0, gt=0)
+
+
+class AugmentPart(_Part):
+    """Random crops of `crop` to 1 of the area; flips and turns where the caption names no direction."""
+
+    crop: float = Field(default=0.6, gt=0, le=1)
+    symmetries: bool = True
+
+
+class Stage(_Part):
+    """`samples` drawn from `mix`, a weight for each named pair set; `lr_scale` multiplies the rate."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
+    mix: dict[str, float] = Field(min_length=1)
+    samples: int = Field(gt=0)
+    lr_scale: float = Field(default=1.0, gt=0)
+
+
+class Recipe(_Part):
+    """A whole training run. `pairs` names pair-set folders, relative to the working directory."""
+
+    seed: int = 0
+    batch_size: int = Field(default=128, gt=1)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    checkpoint_every: int = Field(default=100, gt=0)  # steps
+    pairs: dict[str, str] = Field(min_length=1)
+    model: ModelPart = ModelPart()
+    loss: LossPart = LossPart()
+    optimizer: OptimizerPart = OptimizerPart()
+    augment: AugmentPart = AugmentPart()
+    stages: list[Stage] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _mixes_name_known_sets(self) -> "Recipe":
+        names = [stage.name for stage in self.stages]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two stages share a name: {', '.join(names)}")
+        for stage in self.stages:
+            for name, weight in stage.mix.items():
+                if name not in self.pairs:
+                    raise ValueError(f"stage {stage.name} mixes {name!r}, which [pairs] does not name")
+                if weight <= 0:
+                    raise ValueError(f"stage {stage.name}: the weight of {name!r} must be above 0")
+            if stage.samples < self.batch_size:
+                raise ValueError(f"stage {stage.name}: {stage.samples} samples are less than one batch")
+        return self
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_recipe(
+    path: Path, kind: type[Model], overrides: Sequence[str] = (), seed: int | None = None
+) -> Model:
+    """Read a TOML file as a `kind`; each override is "key.subkey=value" in TOML, lists by index.
+
+    Raises:
+        UserError: No file, no TOML, a wrong key (named with the nearest right one), or a wrong value.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(
+            f"{path}: {error.strerror}; give a recipe file, such as recipes/rsicd_small.toml"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is no TOML: {error}") from error
+    for override in overrides:
+        _set(values, override)
+    if seed is not None:
+        values["seed"] = seed
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise UserError(f"{path}: {_explain(error, kind)}") from error
+
+
+def _set(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise UserError(f"--set {override}: write key=value, such as --set optimizer.lr=5e-4")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    place: Any = values
+    *parents, last = key.split(".")
+    try:
+        for parent in parents:
+            place = place[int(parent)] if isinstance(place, list) else place.setdefault(parent, {})
+        if isinstance(place, list):
+            place[int(last)] = value
+        else:
+            place[last] = value
+    except (ValueError, IndexError, TypeError, AttributeError) as error:
+        raise UserError(f"--set {override}: there is no {key} in the recipe") from error
+
+
+def _explain(error: ValidationError, kind: type[BaseModel]) -> str:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] != "extra_forbidden":
+        return f"{place}: {first['msg']}" if place else first["msg"].removeprefix("Value error, ")
+    known = sorted(_fields_at(kind, [part for part in first["loc"][:-1] if isinstance(part, str)]))
+    wrong = str(first["loc"][-1])
+    near = difflib.get_close_matches(wrong, known, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+    return f"there is no key {place}; {hint}"
+
+
+def _fields_at(kind: type[BaseModel], place: Sequence[str]) -> set[str]:
+    for name in place:
+        annotation: Any = kind.model_fields[name].annotation
+        for inner in (annotation, *getattr(annotation, "__args__", ())):
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                kind = inner
+    return set(kind.model_fields)

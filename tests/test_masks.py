@@ -1,0 +1,266 @@
+"""Score maps, heatmaps and masks: right pixels, right places, nothing half-written."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from PIL import Image
+from rasterio.transform import from_origin
+from rasterio.windows import Window
+
+from fake_model import ColourModel
+from geomammut.errors import UserError
+from geomammut.localization import masks
+from geomammut.localization.masks import heatmap, overlay, parse_classes, segment
+from geomammut.model.score_maps import attention_score_maps, sao_scorer, score_maps, score_strips
+
+UTM = "EPSG:32633"
+
+
+@pytest.fixture(autouse=True)
+def colour_model(monkeypatch: pytest.MonkeyPatch) -> ColourModel:
+    model = ColourModel()
+    monkeypatch.setattr(masks, "load_model", lambda name: model)
+    return model
+
+
+def striped(height: int = 96, width: int = 160) -> np.ndarray:
+    """Left half red, right half blue, a green block in the middle of the lower right."""
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[:, : width // 2] = (255, 0, 0)
+    pixels[:, width // 2 :] = (0, 0, 255)
+    pixels[height // 2 : height - 16, width - 48 : width - 16] = (0, 255, 0)
+    return pixels
+
+
+@pytest.fixture
+def raster(tmp_path: Path) -> Path:
+    """The stripes as a GeoTIFF of 2 m in UTM, with four bands, its first rows without data."""
+    pixels = striped()
+    pixels[:8] = 0
+    path = tmp_path / "mosaic.tif"
+    profile = {"driver": "GTiff", "dtype": "uint8", "nodata": 0, "height": 96, "width": 160, "count": 4}
+    with rasterio.open(
+        path, "w", crs=UTM, transform=from_origin(500_000, 5_300_000, 2, 2), **profile
+    ) as file:
+        file.write(pixels.transpose(2, 0, 1), [1, 2, 3])
+        file.write(np.where(pixels.any(2), 9, 0).astype(np.uint8), 4)
+    return path
+
+
+def test_score_maps_tell_colours_apart_at_full_resolution() -> None:
+    model, pixels = ColourModel(), striped()
+    scores = score_maps(model, pixels, model.encode_text(["red", "blue", "green"]), window=0)
+    assert scores.shape == (3, 96, 160)
+    assert scores.dtype == np.float32
+    truth = np.where(pixels[..., 0] > 0, 0, np.where(pixels[..., 2] > 0, 1, 2))
+    assert (scores.argmax(0) == truth).mean() > 0.97
+    # away from edges between colours, the score is that of the patch itself
+    assert scores[0, 50, 20] == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 70), (33, 31), (32, 32), (200, 7)])
+def test_score_maps_of_any_size(shape: tuple[int, int]) -> None:
+    model = ColourModel()
+    pixels = np.full((*shape, 3), (0, 255, 0), np.uint8)
+    scores = score_maps(model, pixels, model.encode_text(["green"]), window=0, stride=9)
+    assert scores.shape == (1, *shape)
+    np.testing.assert_allclose(scores, 1, atol=1e-3)
+
+
+def test_overlapping_windows_leave_no_border() -> None:
+    """A model that scores each window by a constant of its own gives steps only where windows blend."""
+    model, answers = ColourModel(), iter(range(1000))
+
+    def score(images: torch.Tensor) -> torch.Tensor:
+        return torch.tensor([float(next(answers) % 2) for _ in images]).view(-1, 1, 1, 1).expand(-1, 1, 4, 4)
+
+    blank = np.zeros((64, 160, 3), np.uint8)
+    strips = score_strips(model, score, lambda first, count: blank[first : first + count], 64, 160)
+    scores = np.concatenate([strip for _, strip in strips], axis=1)[0]
+    assert np.abs(np.diff(scores, axis=1)).max() < 0.15
+    assert scores.min() < 0.1
+    assert scores.max() > 0.9
+
+
+def test_strips_read_each_row_when_it_is_needed() -> None:
+    model, pixels, reads = ColourModel(), np.tile(striped(), (6, 1, 1)), []
+
+    def read_rows(first: int, count: int) -> np.ndarray:
+        reads.append((first, count))
+        return pixels[first : first + count]
+
+    texts = model.encode_text(["red"])
+    strips = list(score_strips(model, sao_scorer(model, texts, 0), read_rows, *pixels.shape[:2]))
+    assert max(count for _, count in reads) == model.image_size
+    assert [first for first, _ in strips] == [0, *np.cumsum([s.shape[1] for _, s in strips])[:-1]]
+    whole = score_maps(model, pixels, texts, window=0)
+    np.testing.assert_array_equal(np.concatenate([strip for _, strip in strips], axis=1), whole)
+
+
+def test_attention_needs_a_model_that_has_it() -> None:
+    model, pixels = ColourModel(), striped()
+    red, blue = attention_score_maps(model, pixels, ["red", "blue"])
+    assert red[:40, 66:78].mean() > blue[:40, 66:78].mean()
+    assert red[:40, 82:94].mean() < blue[:40, 82:94].mean()
+    model.attention_maps = None  # type: ignore[assignment,method-assign]
+    with pytest.raises(UserError, match="no cross-attention"):
+        attention_score_maps(model, pixels, ["red"])
+
+
+def test_heatmap_tif_keeps_place_and_nodata(raster: Path, tmp_path: Path) -> None:
+    out = heatmap("m", raster, "green", tmp_path / "heat.tif", window=0)
+    with rasterio.open(out) as heat, rasterio.open(raster) as image:
+        assert heat.crs == image.crs
+        assert heat.transform == image.transform
+        assert heat.dtypes == ("float32",)
+        scores = heat.read(1)
+    assert np.isnan(scores[:8]).all()
+    assert np.isfinite(scores[8:]).all()
+    assert scores[50:78, 116:140].mean() > scores[20:40].mean() + 0.5
+
+
+def test_heatmap_png_is_hot_where_the_text_fits(tmp_path: Path) -> None:
+    Image.fromarray(striped()).save(tmp_path / "picture.png")
+    out = heatmap("m", tmp_path / "picture.png", "red", tmp_path / "heat.png", window=0)
+    shown = np.array(Image.open(out)).astype(int)
+    assert shown.shape == (96, 160, 3)
+    assert shown[:, :60].sum(2).mean() > shown[:20, 100:].sum(2).mean() + 200
+
+
+def test_heatmap_tif_of_a_picture_has_no_crs(tmp_path: Path) -> None:
+    Image.fromarray(striped()).save(tmp_path / "picture.jpg", quality=95)
+    out = heatmap("m", tmp_path / "picture.jpg", "red", tmp_path / "heat.tif")
+    with rasterio.open(out) as heat:
+        assert heat.crs is None
+        assert heat.shape == (96, 160)
+
+
+def test_a_large_overlay_is_thinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(masks, "_OVERLAY_SIDE", 50)
+    Image.fromarray(striped()).save(tmp_path / "picture.png")
+    out = heatmap("m", tmp_path / "picture.png", "red", tmp_path / "heat.png", window=0)
+    assert Image.open(out).size == (40, 24)
+
+
+def test_overlay_without_contrast_or_data() -> None:
+    pixels = np.full((2, 3, 3), 100, np.uint8)
+    assert overlay(pixels, np.full((2, 3), np.nan)).tolist() == pixels.tolist()
+    assert overlay(pixels, np.zeros((2, 3))).shape == (2, 3, 3)
+
+
+def test_segment_writes_classes_in_place(raster: Path, tmp_path: Path) -> None:
+    out = segment("m", raster, "roof|red, blue, green", tmp_path / "mask.tif", window=0)
+    with rasterio.open(out) as mask:
+        classes = mask.read(1)
+        assert mask.crs == UTM
+        assert mask.transform == from_origin(500_000, 5_300_000, 2, 2)
+        assert mask.nodata == 0
+        names = [mask.tags()[f"CLASS_{index}"] for index in (1, 2, 3)]
+        colours = [mask.colormap(1)[index] for index in (1, 2, 3)]
+    assert names == ["roof", "blue", "green"]
+    assert len(set(colours)) == 3
+    assert (classes[:8] == 0).all()
+    truth = np.where(striped()[..., 0] > 0, 1, np.where(striped()[..., 2] > 0, 2, 3))
+    assert (classes == truth)[8:].mean() > 0.95
+
+
+def test_polygons_lie_where_the_mask_does(raster: Path, tmp_path: Path) -> None:
+    out = segment(
+        "m", raster, "red, blue, green", tmp_path / "mask.tif", geojson=tmp_path / "p.geojson", window=0
+    )
+    collection = json.loads((tmp_path / "p.geojson").read_text())
+    with rasterio.open(out) as mask:
+        classes = mask.read(1)
+    area: dict[str, float] = {}
+    for feature in collection["features"]:
+        properties = feature["properties"]
+        assert set(properties) == {"class", "area_m2", "mean_score"}
+        assert -1 <= properties["mean_score"] <= 1
+        area[properties["class"]] = area.get(properties["class"], 0) + properties["area_m2"]
+        longitude, latitude = feature["geometry"]["coordinates"][0][0]
+        assert 14.99 < longitude < 15.01
+        assert 47.8 < latitude < 47.9
+    for index, name in enumerate(["red", "blue", "green"], start=1):
+        on_grid = 4 * (classes == index).sum()
+        assert area[name] == pytest.approx(on_grid, rel=2e-3)  # UTM shrinks by 0.9996 here
+    greens = [f["properties"] for f in collection["features"] if f["properties"]["class"] == "green"]
+    assert max(greens, key=lambda p: p["area_m2"])["mean_score"] > 0.8
+
+
+def test_mean_scores_are_those_of_each_polygon(raster: Path, tmp_path: Path, monkeypatch) -> None:
+    """Read in strips of a few rows, polygons that span strips get the mean over all of their pixels."""
+    monkeypatch.setattr(masks, "_STRIP_ROWS", 7)
+    out = segment("m", raster, "red, blue", tmp_path / "mask.tif", geojson=tmp_path / "p.geojson", window=0)
+    model = ColourModel()
+    with rasterio.open(raster) as image, rasterio.open(out) as mask:
+        pixels = image.read([1, 2, 3]).transpose(1, 2, 0)
+        classes = mask.read(1)
+    embeddings = torch.nn.functional.normalize(model.encode_text(["red", "blue"]), dim=-1)
+    best = score_maps(model, pixels, embeddings, window=0).max(0)
+    features = json.loads((tmp_path / "p.geojson").read_text())["features"]
+    red = [f["properties"] for f in features if f["properties"]["class"] == "red"]
+    pixels_of = np.array([p["area_m2"] for p in red])
+    mean = (pixels_of * [p["mean_score"] for p in red]).sum() / pixels_of.sum()
+    assert mean == pytest.approx(best[classes == 1].mean(), abs=1e-3)
+
+
+def test_an_image_without_data_gives_an_empty_mask(raster: Path, tmp_path: Path) -> None:
+    with rasterio.open(raster, "r+") as file:
+        file.write(np.zeros((4, 96, 160), np.uint8))
+    out = segment("m", raster, "red, blue", tmp_path / "mask.tif", geojson=tmp_path / "p.geojson")
+    with rasterio.open(out) as mask:
+        assert not mask.read(1).any()
+    assert json.loads((tmp_path / "p.geojson").read_text()) == {"type": "FeatureCollection", "features": []}
+
+
+def test_classes_are_parsed() -> None:
+    assert parse_classes("building|house roofs, road,water") == {
+        "building": ["building", "house roofs"],
+        "road": ["road"],
+        "water": ["water"],
+    }
+    for wrong in ("", "road", "road, ", "road, a||b", "road, road"):
+        with pytest.raises(UserError):
+            parse_classes(wrong)
+
+
+def test_mistakes_end_in_one_line(raster: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "picture.png"
+    Image.fromarray(striped()).save(picture)
+    deep = tmp_path / "deep.tif"
+    with rasterio.open(deep, "w", driver="GTiff", dtype="uint16", width=9, height=9, count=3) as file:
+        file.write(np.zeros((3, 9, 9), np.uint16))
+    cut = tmp_path / "cut.tif"
+    cut.write_bytes(raster.read_bytes()[: raster.stat().st_size // 2])
+    geojson = tmp_path / "p.geojson"
+    for message, call in {
+        "text is empty": lambda: heatmap("m", raster, " ", tmp_path / "o.png"),
+        "no image at": lambda: heatmap("m", tmp_path / "none.tif", "red", tmp_path / "o.png"),
+        "must end in .png or .tif": lambda: heatmap("m", raster, "red", tmp_path / "o.jpeg"),
+        "must end in .tif": lambda: segment("m", raster, "red, blue", tmp_path / "o.png"),
+        "radius is -1": lambda: segment("m", raster, "red, blue", tmp_path / "o.tif", window=-1),
+        "needs 2 to 255": lambda: segment("m", raster, "red", tmp_path / "o.tif"),
+        "has no CRS": lambda: segment("m", picture, "red, blue", tmp_path / "o.tif", geojson=geojson),
+        "uint16, not 8-bit": lambda: heatmap("m", deep, "red", tmp_path / "o.tif"),
+        "cannot be read": lambda: heatmap("m", cut, "red", tmp_path / "o.tif"),
+    }.items():
+        with pytest.raises(UserError, match=message) as raised:
+            call()
+        assert "\n" not in str(raised.value)
+    assert not list(tmp_path.glob("o.*")) + list(tmp_path.glob(".*")) + list(tmp_path.glob("p.*"))
+
+
+def test_real_rasters(shared_data: Path, tmp_path: Path) -> None:
+    """NAIP (four bands, nodata) and Köln (row-wise tiles): the mask covers the same ground."""
+    for name in ("naip_north_dakota_2020.tif", "oem_koeln_50.tif"):
+        source = shared_data / "geotiff" / name
+        out = segment("m", source, "green, white, black", tmp_path / name, geojson=tmp_path / "p.geojson")
+        with rasterio.open(out) as mask, rasterio.open(source) as image:
+            assert (mask.crs, mask.transform, mask.shape) == (image.crs, image.transform, image.shape)
+            whole = Window(0, 0, image.width, image.height)
+            np.testing.assert_array_equal(mask.read(1) > 0, image.dataset_mask(window=whole) > 0)
+        assert json.loads((tmp_path / "p.geojson").read_text())["features"]

@@ -1,0 +1,195 @@
+"""Retrieval: the scorer against its definition, and the verb on benchmarks that the test makes."""
+
+import io
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from fake_model import ColourModel, ConstantModel
+from geomammut.errors import UserError
+from geomammut.evaluation import retrieval
+from geomammut.evaluation.retrieval import eval_retrieval, protocol_pairs, retrieval_metrics
+from geomammut.pairs.pair_set import Funnel, Pair, write_pair_set
+
+COLOURS = [f"{r}{g}{b}" for r in ("20", "f0") for g in ("10", "80", "e0") for b in ("30", "a0")]
+
+
+def by_definition(scores: np.ndarray, right: np.ndarray) -> tuple[dict[str, float], dict[str, int]]:
+    """Recall as DESIGN words it, one comparison after another."""
+    metrics, ties = {}, {}
+    for direction, table, truth in (("i2t", scores, right), ("t2i", scores.T, right.T)):
+        ranks, tied = [], 0
+        for row, own in zip(table, truth, strict=True):
+            best = max(s for s, r in zip(row, own, strict=True) if r)
+            wrong = [s for s, r in zip(row, own, strict=True) if not r]
+            ranks.append(sum(s >= best for s in wrong))
+            tied += sum(s == best for s in wrong)
+        ties[direction] = tied
+        for k in (1, 5, 10):
+            metrics[f"{direction}_r{k}"] = 100 * sum(rank < k for rank in ranks) / len(ranks)
+    metrics["mR"] = sum(metrics.values()) / 6
+    return metrics, ties
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    images=st.integers(1, 14),
+    vocabulary=st.integers(1, 30),
+    levels=st.sampled_from([1, 2, 4, 1000]),
+    protocol=st.sampled_from(["instance", "skyscript"]),
+    block=st.sampled_from([1, 7, 1 << 24]),
+)
+def test_scorer_equals_the_definition(  # noqa: PLR0917
+    seed: int, images: int, vocabulary: int, levels: int, protocol: str, block: int
+) -> None:
+    """On small whole numbers, whose inner products are exact and often tie; in blocks of any size."""
+    random = np.random.default_rng(seed)
+    captions = [
+        [f"text {n}" for n in random.integers(0, vocabulary, random.integers(1, 6))] for _ in range(images)
+    ]
+    texts, pairs = protocol_pairs(captions, protocol)  # type: ignore[arg-type]
+    image_embeddings = random.integers(0, levels, (images, 3)).astype(np.float32)
+    by_text = {text: random.integers(0, levels, 3) for text in sorted(set(texts))}
+    text_embeddings = np.stack([by_text[text] for text in texts]).astype(np.float32)
+    right = np.zeros((images, len(texts)), bool)
+    right[pairs[:, 0], pairs[:, 1]] = True
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(retrieval, "_SCORES_AT_ONCE", block)
+        found = retrieval_metrics(
+            torch.from_numpy(image_embeddings), torch.from_numpy(text_embeddings), pairs
+        )
+    metrics, ties = by_definition(image_embeddings @ text_embeddings.T, right)
+    assert found[0] == pytest.approx(metrics)
+    assert found[1] == ties
+
+
+def test_protocols_differ_where_captions_repeat() -> None:
+    captions = [["a pier", "a pier", "a red roof"], ["a pier", "a lake"]]
+    texts, right = protocol_pairs(captions, "instance")
+    assert texts == ["a pier", "a pier", "a red roof", "a pier", "a lake"]
+    assert right.tolist() == [[0, 0], [0, 1], [0, 2], [1, 3], [1, 4]]
+    texts, right = protocol_pairs(captions, "skyscript")
+    assert texts == [f"a satellite image. {text}" for text in ("a pier", "a red roof", "a lake")]
+    assert right.tolist() == [[0, 0], [0, 1], [1, 0], [1, 2]]
+
+
+def test_equal_captions_tie_wherever_they_stand() -> None:
+    """The same string on every image is worth nothing, though its score is the highest."""
+    torch.manual_seed(0)
+    own = torch.nn.functional.normalize(torch.randn(50, 33), dim=-1)
+    shared = torch.nn.functional.normalize(own.mean(0), dim=-1)
+    texts = torch.stack([shared] * 50)
+    metrics, ties = retrieval_metrics(own, texts, np.stack([np.arange(50)] * 2, axis=1))
+    assert metrics["i2t_r10"] == 0
+    assert ties["i2t"] == 50 * 49
+
+
+def test_queries_without_a_right_item_are_refused() -> None:
+    with pytest.raises(ValueError, match="right item"):
+        retrieval_metrics(torch.eye(2), torch.eye(2), np.array([[0, 0], [0, 1]]))
+    with pytest.raises(ValueError, match="finite"):
+        retrieval_metrics(torch.full((1, 1), torch.nan), torch.ones(1, 1), np.array([[0, 0]]))
+
+
+def test_duplicate_counts_of_the_published_test_sets(shared_data: Path) -> None:
+    for name, total, distinct in (("rsicd", 5465, 3331), ("rsitmd", 2260, 2119)):
+        lines = next((shared_data / "captions").glob(f"{name}*caps*")).read_text().splitlines()
+        captions = [lines[first : first + 5] for first in range(0, len(lines), 5)]
+        assert len(protocol_pairs(captions, "instance")[0]) == total
+        assert len(protocol_pairs(captions, "skyscript")[0]) == distinct
+
+
+@pytest.fixture
+def benchmark(tmp_path: Path) -> tuple[Path, Path]:
+    """Twelve images of one colour each, two captions each, in Karpathy's layout; one more in train."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    records = []
+    for number, colour in enumerate([*COLOURS, "ffffff"]):
+        Image.new("RGB", (40, 48), f"#{colour}").save(folder / f"{number}.png")
+        sentences = [{"raw": f"a field of {colour} ."}, {"raw": f"all is {colour} ."}]
+        split = "test" if number < len(COLOURS) else "train"
+        records.append({"filename": f"{number}.png", "split": split, "sentences": sentences})
+    annotations = tmp_path / "dataset_colours.json"
+    annotations.write_text(json.dumps({"dataset": "colours", "images": records}))
+    return annotations, folder
+
+
+@pytest.mark.parametrize("protocol", ["instance", "skyscript"])
+@pytest.mark.parametrize(("model", "recall"), [(ColourModel(), 100), (ConstantModel(), 0)])
+def test_verb_on_a_perfect_and_a_constant_model(  # noqa: PLR0917
+    benchmark: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model, recall, protocol
+) -> None:
+    monkeypatch.setattr(retrieval, "load_model", lambda name: model)
+    annotations, images = benchmark
+    out = tmp_path / "out.json"
+    results = eval_retrieval(
+        "m", out, annotations=annotations, images=images, split="test", protocol=protocol, seed=3
+    )
+    assert set(results["metrics"].values()) == {recall}
+    assert len(results["metrics"]) == 7
+    assert results["counts"] == {"images": 12, "texts": 24, "distinct_texts": 24}
+    assert results["protocol"] == protocol
+    assert results["seed"] == 3
+    assert set(results["versions"]) == {"geomammut", "torch", "open_clip", "python"}
+    assert json.loads(out.read_text()) == results
+
+
+def test_verb_on_a_pair_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pair(colour: str) -> Pair:
+        jpeg = io.BytesIO()
+        Image.new("RGB", (32, 32), f"#{colour}").save(jpeg, "JPEG", quality=95)
+        return Pair(colour, (f"plain {colour}",), jpeg.getvalue(), 32, 32, "landmarks")
+
+    write_pair_set(tmp_path / "set", map(pair, COLOURS), funnel=Funnel(), card="# colours")
+    monkeypatch.setattr(retrieval, "load_model", lambda name: ColourModel())
+    results = eval_retrieval("m", tmp_path / "out.json", pairs=tmp_path / "set")
+    assert results["metrics"]["mR"] == 100
+
+
+def test_mistakes_end_in_one_line(benchmark: tuple[Path, Path], tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(retrieval, "load_model", lambda name: ColourModel())
+    annotations, images = benchmark
+    out = tmp_path / "out.json"
+
+    def complaint(**given) -> str:
+        arguments = {"annotations": annotations, "images": images, "split": "test", **given}
+        with pytest.raises(UserError) as raised:
+            eval_retrieval("m", out, **arguments)
+        assert "\n" not in str(raised.value)
+        return str(raised.value)
+
+    assert "it has test (12), train (1)" in complaint(split="tset")
+    assert "no annotations" in complaint(annotations=tmp_path / "none.json")
+    assert "no folder" in complaint(images=tmp_path / "none")
+    assert "either" in complaint(pairs=tmp_path)
+    assert "no protocol" in complaint(protocol="skyscrpit")
+    (images / "3.png").write_bytes(b"not an image")
+    assert "1 of 12 images cannot be read, first 3.png" in complaint()
+    (images / "3.png").unlink()
+    (images / "7.png").unlink()
+    assert "2 of 12 images of split 'test' are not in" in complaint()
+    stored = json.loads(annotations.read_text())
+    stored["images"][0]["filename"] = "../../secret.png"
+    annotations.write_text(json.dumps(stored))
+    assert "outside" in complaint()
+    annotations.write_text('{"images": [{"file": "x"}]}')
+    assert "Karpathy" in complaint()
+    assert not out.exists()
+
+
+def test_speed_at_the_size_of_a_benchmark() -> None:
+    torch.manual_seed(0)
+    images, texts = torch.randn(3000, 256), torch.randn(15000, 256)
+    pairs = np.stack([np.repeat(np.arange(3000), 5), np.arange(15000)], axis=1)
+    start = time.perf_counter()
+    retrieval_metrics(images, texts, pairs)
+    assert time.perf_counter() - start < 20  # about 1 s on one core
