@@ -114,7 +114,7 @@ class Taxonomy:
         ):
             return "gone, disused or not yet built"
         if next(self._fitting(tags), None) is not None:
-            return f"mapped as {kinds[-1]} only: its extent is unknown"
+            return f"mapped as a {kinds[-1] if kinds else 'relation'} only: its extent is unknown"
         if "point" in kinds and any(key in tags for key in _INSIDE_BUILDINGS):
             return "a place inside a building, or too small to see"
         things = [key for key in tags if key not in _DESCRIPTIVE and not key.startswith(("name:", "source:", "@"))]

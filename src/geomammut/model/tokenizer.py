@@ -38,13 +38,12 @@ class Tokenizer:
         encoder = FastTokenizer(models.BPE(unk_token=UNKNOWN))
         encoder.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
         encoder.pre_tokenizer = pre_tokenizers.Sequence(
-            [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()]
+            [pre_tokenizers.Punctuation(), pre_tokenizers.Metaspace()]
         )
-        encoder.decoder = decoders.BPEDecoder(suffix="</w>")
+        encoder.decoder = decoders.Metaspace()
         trainer = trainers.BpeTrainer(
             vocab_size=vocab_size,
             special_tokens=[PAD, START, END, UNKNOWN],
-            end_of_word_suffix="</w>",
             min_frequency=2,
             show_progress=False,
         )

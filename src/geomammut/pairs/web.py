@@ -1,8 +1,8 @@
 """`pairs web`: keep, of a table of urls and alt-texts, the images taken from above.
 
-The stages are in `web_stages`, here in their order, from the cheapest to the dearest: text, alt-text, fetch, image,
-classifier (if a model is given), duplicates. What a row's words can decide is decided before anything is fetched.
-Every row of the table is accounted for in `decisions.parquet` beside the pairs.
+The stages are in `web_stages`, here in their order, from the cheapest to the dearest: text, alt-text, fetch,
+image, classifier (if a model is given), duplicates. What a row's words can decide is decided before anything is
+fetched. Every row of the table is accounted for in `decisions.parquet` beside the pairs.
 """
 
 import tempfile
@@ -26,7 +26,7 @@ from geomammut.pairs.web_stages.alt_text import clean_alt_text
 from geomammut.pairs.web_stages.dropped import Dropped
 from geomammut.pairs.web_stages.duplicates import duplicates_of
 from geomammut.pairs.web_stages.fetch import fetch
-from geomammut.pairs.web_stages.image import WebImage, read_image
+from geomammut.pairs.web_stages.image import STORED_SIDE, WebImage, read_image
 from geomammut.pairs.web_stages.table import read_web_table
 from geomammut.pairs.web_stages.text import RULES, text_stage
 from geomammut.progress import track
@@ -100,10 +100,10 @@ def pairs_web(table: Path, out: Path, *, classifier: str | None = None, seed: in
     """Filter a table of urls and alt-texts into a pair set of images taken from above.
 
     Args:
-        table: Parquet, CSV, TSV or JSONL with a url and an alt-text column, found by their usual names. A url is
-            http(s), or a path relative to the table's folder that stays inside it.
-        out: Folder of the pair set (DESIGN §4), with `decisions.parquet`: for every row of the table, the stage that
-            dropped it and why, or its pair's id.
+        table: Parquet, CSV, TSV or JSONL with a url and an alt-text column, found by their usual names. A url
+            is http(s), or a path relative to the table's folder that stays inside it.
+        out: Folder of the pair set (DESIGN §4), with `decisions.parquet`: for every row of the table, the stage
+            that dropped it and why, or its pair's id.
         classifier: A model (directory, hub id, `open_clip:NAME/TAG`) that also judges the images, zero-shot.
         seed: Every verb takes one; nothing here is drawn by chance, and the order of answers changes nothing.
 
@@ -161,7 +161,7 @@ def _clean(candidates: Sequence[Candidate], funnel: Funnel) -> list[Candidate]:
 def _fetch_and_read(
     candidates: Sequence[Candidate], folder: Path, spool: Spool, funnel: Funnel
 ) -> list[Candidate]:
-    """Fetch and judge the images, DOWNLOADS at a time; what is decoded goes to the spool in the table's order."""
+    """Fetch and judge the images, DOWNLOADS at a time; they go to the spool in the table's order."""
     asked = _one_a_url(candidates)
 
     def look(candidate: Candidate) -> tuple[str, WebImage | Dropped]:
@@ -187,7 +187,7 @@ def _fetch_and_read(
 
 
 def _one_a_url(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Return, of the rows with the same url, the one with the longest caption (then the first); drop the others."""
+    """Keep, of the rows with the same url, the one with the longest caption, then the first."""
     best: dict[str, Candidate] = {}
     for candidate in sorted(candidates, key=lambda other: (-len(other.caption), other.row)):
         if not candidate.url:
@@ -199,7 +199,7 @@ def _one_a_url(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 
 def _in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Yield `function` of each item, in their order, computed by DOWNLOADS threads at most AHEAD items ahead."""
+    """Yield `function` of each item in order, computed by DOWNLOADS threads, at most AHEAD items ahead."""
     pool = ThreadPoolExecutor(DOWNLOADS)
     waiting: deque[Future[Result]] = deque()
     try:
@@ -315,13 +315,13 @@ def _card(table: Path, classifier: str | None, funnel: Funnel) -> str:
 
 Images that the web's own words say were taken from above, with their cleaned alt-texts as captions.
 
-Made by `geomammut pairs web` {__version__} with the text rules {rules} and {judge}. Images are JPEG, at most 512 pixels
-a side. What became of every row of the table is in `{DECISIONS}`.
+Made by `geomammut pairs web` {__version__} with the text rules {rules} and {judge}.
+Images are JPEG, at most {STORED_SIDE} pixels a side. What became of every row of the table is in `{DECISIONS}`.
 
 | stage | in | out | dropped |
 |---|---|---|---|
 {steps}
 
-**Licence.** Images and texts belong to those who published them; each pair's `url` says where. This set grants no
-right to them.
+**Licence.** Images and texts belong to those who published them; each pair's `url` says where. This set
+grants no right to them.
 """

@@ -1,5 +1,6 @@
 """What a step trains on: an order that hangs on the seed alone, images decoded off the training thread."""
 
+import io
 import logging
 import queue
 import re
@@ -11,10 +12,9 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_image
 
 from geomammut.errors import UserError
 from geomammut.pairs.pair_set import PairSet
@@ -70,7 +70,7 @@ class BatchLoader:
     Args:
         sets: The pair sets by name.
         order: What `sample_order` returned.
-        prepare: Maps uint8 pixels [3, H, W], a caption and a generator to normalized [3, S, S].
+        prepare: Maps an RGB image, its caption and a generator to a normalized tensor [3, S, S].
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class BatchLoader:
         *,
         batch_size: int,
         seed: int,
-        prepare: Callable[[Tensor, str, np.random.Generator], Tensor],
+        prepare: Callable[[Image.Image, str, np.random.Generator], Tensor],
     ) -> None:
         self.sets = sets
         self.order = order
@@ -141,15 +141,15 @@ class BatchLoader:
             captions = self._captions[name][index]
             caption = captions[generator.integers(len(captions))]
             try:
-                encoded = np.frombuffer(self.sets[name].read_jpegs([index])[0], dtype=np.uint8)
-                pixels = decode_image(torch.from_numpy(encoded.copy()), mode=ImageReadMode.RGB)
-            except (RuntimeError, OSError) as error:
+                with Image.open(io.BytesIO(self.sets[name].read_jpegs([index])[0])) as encoded:
+                    image = encoded.convert("RGB")
+            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
                 self.corrupt[name] += 1
                 logger.warning(
                     "pair %s of %s is corrupt and is replaced: %s", index, name, str(error).splitlines()[0]
                 )
                 continue
-            return self.prepare(pixels, caption, generator), caption, self._landmarks[name][index]
+            return self.prepare(image, caption, generator), caption, self._landmarks[name][index]
         raise UserError(
             f"100 pairs in a row cannot be decoded; run `geomammut pairs check` on {', '.join(self.sets)}"
         )
@@ -173,18 +173,14 @@ class Augment:
         self.mean = torch.tensor(mean).view(3, 1, 1) * 255
         self.std = torch.tensor(std).view(3, 1, 1) * 255
 
-    def __call__(self, pixels: Tensor, caption: str, generator: np.random.Generator) -> Tensor:
-        """Return float32 [3, S, S] of uint8 [3, H, W]."""
-        height, width = pixels.shape[1:]
-        side = min(height, width) * generator.uniform(self.part.crop, 1.0) ** 0.5
-        rounded = max(1, round(side))
-        top = generator.integers(height - rounded + 1)
-        left = generator.integers(width - rounded + 1)
-        crop = pixels[:, top : top + rounded, left : left + rounded].float()
-        if rounded != self.image_size:
-            crop = F.interpolate(
-                crop.unsqueeze(0), size=(self.image_size, self.image_size), mode="bilinear", antialias=True
-            )[0]
+    def __call__(self, image: Image.Image, caption: str, generator: np.random.Generator) -> Tensor:
+        """Return float32 [3, S, S] of an RGB image."""
+        side = min(image.size) * generator.uniform(self.part.crop, 1.0) ** 0.5
+        left, top = generator.uniform(0, image.width - side), generator.uniform(0, image.height - side)
+        size = (self.image_size, self.image_size)
+        box = (left, top, left + side, top + side)
+        resized = image.resize(size, Image.Resampling.BILINEAR, box=box)
+        crop = torch.from_numpy(np.array(resized)).permute(2, 0, 1).float()
         turns, flip = int(generator.integers(4)), bool(generator.integers(2))
         if self.part.symmetries and not DIRECTIONS.search(caption):
             crop = torch.rot90(crop, turns, (1, 2))

@@ -1,4 +1,4 @@
-"""Stage 2: an alt-text becomes a caption, or turns out to say nothing. Rules under `cleaning` in `web_keywords.toml`."""
+"""Stage 2: an alt-text becomes a caption, or turns out to say nothing (`cleaning` in `web_keywords.toml`)."""
 
 import html
 import re
@@ -69,7 +69,7 @@ def _clean_once(text: str) -> str:
 
 
 def _without_boilerplate(text: str, boilerplate: re.Pattern[str]) -> str:
-    """Drop the parts of `text` that speak of the website, each with the mark before it."""
+    """Drop the parts of `text` that speak of the website, unless there are no others."""
     kept = ""
     start, mark = 0, ""
     for found in [*PARTS.finditer(text), None]:
@@ -79,4 +79,4 @@ def _without_boilerplate(text: str, boilerplate: re.Pattern[str]) -> str:
             kept += (mark if kept else "") + part
         if found:
             start, mark = found.end(), found.group()
-    return kept
+    return kept or text

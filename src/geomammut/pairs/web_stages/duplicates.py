@@ -23,10 +23,8 @@ def perceptual_hash(image: Image.Image) -> int:
 
     The signs of the 64 lowest frequencies (discrete cosine transform) of its 32 × 32 grey thumbnail.
     """
-    grey = np.asarray(
-        image.convert("L").resize((HASH_SIDE, HASH_SIDE), Image.Resampling.BOX), dtype=np.float64
-    )
-    spectrum = COSINES @ grey @ COSINES.T
+    thumbnail = image.convert("L").resize((HASH_SIDE, HASH_SIDE), Image.Resampling.BOX)
+    spectrum = COSINES @ np.asarray(thumbnail, dtype=np.float64) @ COSINES.T
     bits = 0
     for u, v in FREQUENCIES:
         bits = bits << 1 | int(spectrum[v, u] > 0)
@@ -36,11 +34,11 @@ def perceptual_hash(image: Image.Image) -> int:
 def duplicates_of(hashes: Sequence[int]) -> list[int | None]:
     """For each hash, say which earlier one it repeats.
 
-    An item repeats the nearest (then the earliest) kept item within MAX_DISTANCE bits; else it is kept itself. So
-    the order is the preference: sort the best first.
+    An item repeats the nearest (then the earliest) kept item within MAX_DISTANCE bits; else it is kept itself.
+    So the order is the preference: sort the best first.
 
-    Two hashes that differ in at most 6 bits agree in at least 2 of 8 blocks, so it is enough to compare items that
-    share a pair of blocks: no comparison of all with all.
+    Two hashes that differ in at most 6 bits agree in at least 2 of 8 blocks, so it is enough to compare items
+    that share a pair of blocks: no comparison of all with all.
 
     Args:
         hashes: 64-bit unsigned integers, best item first.

@@ -26,8 +26,9 @@ ATTEMPTS = 3
 TRANSIENT_STATUS = {408, 429, 500, 502, 503, 504}
 HEADERS = {"User-Agent": f"geomammut/{__version__}", "Accept": "image/*", "Connection": "close"}
 
-# Addresses that may be asked though they are not public: ADDRESS:PORT, separated by commas, each in full. For a
-# mirror inside one's own network, and for tests. Every other private address stays refused, after redirects too.
+# Addresses that may be asked though they are not public: ADDRESS:PORT, separated by commas, each in full. For
+# a mirror inside one's own network, and for tests. Every other private address stays refused, after redirects
+# too.
 ALLOWED_VARIABLE = "GEOMAMMUT_ALLOWED_ADDRESSES"
 
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -69,7 +70,7 @@ def _read_file(path: str, folder: Path) -> bytes:
         raise Dropped("no such file", path) from error
 
 
-class _Again(Exception):
+class _TryAgainError(Exception):
     """The server may answer if asked again; else it is `dropped`."""
 
     def __init__(self, dropped: Dropped) -> None:
@@ -78,7 +79,7 @@ class _Again(Exception):
 
 
 def _fetch_web(url: str) -> bytes:
-    @stamina.retry(on=_Again, attempts=ATTEMPTS, timeout=None, wait_initial=0.2, wait_max=3.0)
+    @stamina.retry(on=_TryAgainError, attempts=ATTEMPTS, timeout=None, wait_initial=0.2, wait_max=3.0)
     def ask() -> bytes:
         try:
             return _download(url, time.monotonic() + DEADLINE_S)
@@ -87,11 +88,11 @@ def _fetch_web(url: str) -> bytes:
         except ssl.SSLError as error:
             raise Dropped("connection failed", str(error)) from error
         except (OSError, http.client.HTTPException) as error:
-            raise _Again(Dropped("connection failed", repr(error))) from error
+            raise _TryAgainError(Dropped("connection failed", repr(error))) from error
 
     try:
         return ask()
-    except _Again as error:
+    except _TryAgainError as error:
         raise error.dropped from error
 
 
@@ -113,7 +114,7 @@ def _download(url: str, deadline: float) -> bytes:
                 continue
             if answer.status != 200:
                 dropped = Dropped("server refused", f"HTTP {answer.status}")
-                raise _Again(dropped) if answer.status in TRANSIENT_STATUS else dropped
+                raise _TryAgainError(dropped) if answer.status in TRANSIENT_STATUS else dropped
             data = answer.read(MAX_BYTES + 1)
         except (http.client.InvalidURL, UnicodeError) as error:
             raise Dropped("malformed url", str(error)) from error
@@ -148,7 +149,7 @@ def _quoted(url: str) -> str:
 
 
 def _connect(parts: SplitResult, deadline: float) -> "_TimedSocket":
-    """Connect to the host of `parts`, whose addresses are resolved once, checked, and then used as checked."""
+    """Connect to the host of `parts`; its addresses are resolved once, checked, and used as checked."""
     host = cast(str, parts.hostname)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
@@ -178,7 +179,7 @@ def _connect(parts: SplitResult, deadline: float) -> "_TimedSocket":
 
 def is_public(address: str) -> bool:
     """Return whether `address` (IPv4 or IPv6) belongs to the public internet, whatever it is wrapped in."""
-    ip = ipaddress.ip_address(address.split("%")[0])
+    ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         if ip in NAT64:
             return is_public(str(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)))
@@ -206,7 +207,7 @@ def _wait_s(deadline: float) -> float:
 
 
 class _TimedSocket:
-    """The part of a socket that `http.client` uses; no wait lasts beyond the deadline, drip by drip or not."""
+    """The part of a socket that `http.client` uses; no wait lasts beyond the deadline."""
 
     def __init__(self, plain: socket.socket, deadline: float) -> None:
         self.plain = plain

@@ -9,36 +9,15 @@ from daft.functions import monotonically_increasing_id
 
 from geomammut.errors import UserError
 
-URL_COLUMNS = (
-    "url",
-    "image_url",
-    "img_url",
-    "imageurl",
-    "image",
-    "src",
-    "link",
-    "file",
-    "file_name",
-    "filename",
-    "path",
-)
-ALT_TEXT_COLUMNS = (
-    "alt",
-    "alt_text",
-    "alttext",
-    "text",
-    "caption",
-    "alt-text",
-    "top_caption",
-    "title",
-    "description",
-)
+URL_COLUMNS = tuple("url image_url img_url imageurl image src link file file_name filename path".split())
+ALT_TEXT_COLUMNS = tuple("alt alt_text alttext alt-text text caption top_caption title description".split())
 
 
 def read_web_table(table: Path) -> pa.Table:
     """Read `table` as rows of `row` (position, from 0), `url` and `alt_text`, strings that may be null.
 
-    The two columns are found by their usual names (URL_COLUMNS, ALT_TEXT_COLUMNS, in any case, the first listed wins).
+    The two columns are found by their usual names (URL_COLUMNS, ALT_TEXT_COLUMNS; case does not matter,
+    the first listed wins).
 
     Raises:
         UserError: No such file, an unknown format, no such columns, or a file that cannot be read.
@@ -73,8 +52,8 @@ def _open(table: Path) -> daft.DataFrame:
         case ".parquet":
             return daft.read_parquet(path)
         case ".csv" | ".tsv" as suffix:
-            # Read as strings: a column that starts with numbers may go on with words. A ragged line is one bad
-            # record, not a bad table.
+            # Read as strings: a column that starts with numbers may go on with words. A ragged line is one
+            # bad record, not a bad table.
             delimiter = "," if suffix == ".csv" else "\t"
             columns = daft.read_csv(path, delimiter=delimiter, allow_variable_columns=True).column_names
             return daft.read_csv(

@@ -1,5 +1,6 @@
-"""Stage 1: does the alt-text speak of an image taken from above? Rules in `web_keywords.toml`, all rows at once."""
+"""Stage 1: does the alt-text speak of an image taken from above? All rows at once, by `web_keywords.toml`."""
 
+import re
 import tomllib
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -12,7 +13,7 @@ import daft
 import pyarrow as pa
 import pyarrow.compute as pc
 from daft import Expression, col
-from daft.functions import normalize, regexp, regexp_extract, regexp_replace
+from daft.functions import length, normalize, regexp, regexp_extract, regexp_replace
 
 RULES = Path(__file__).with_name("web_keywords.toml")
 ABSENT = "[\u0300-\u036f'’´`]"  # combining accents and apostrophes
@@ -71,24 +72,22 @@ def text_stage(rows: pa.Table) -> pa.Table:
         `keyword` (the words that spoke for it, folded; null where none did).
     """
     patterns = text_patterns()
-    folded = _folded(col("alt_text").fill_null(""))
+    text = _folded(col("alt_text").fill_null(""))
     found = (
         daft.from_arrow(rows.select(["alt_text"]))
-        .select((folded == "").alias("empty"), regexp(folded, patterns.anchors).alias("anchored"))
+        .select(length(text).alias("letters"), regexp(text, patterns.anchors).alias("anchored"))
         .to_arrow()
     )
-    reason = (
-        pc.if_else(found["empty"], "no alt-text", "no keyword")
-        .cast(pa.large_string())
-        .to_numpy(zero_copy_only=False)
-    )
-    keyword = pa.nulls(len(rows), pa.large_string()).to_numpy(zero_copy_only=False)
+    reason: list[str | None] = pc.if_else(
+        pc.equal(found["letters"], 0), "no alt-text", "no keyword"
+    ).to_pylist()
+    keyword: list[str | None] = [None] * len(rows)
     anchored = pc.indices_nonzero(found["anchored"])
     for place, judged in zip(anchored.to_pylist(), _judge(rows.take(anchored), patterns), strict=True):
         reason[place], keyword[place] = judged
-    return rows.append_column("reason", pa.array(reason, pa.large_string())).append_column(
-        "keyword", pa.array(keyword, pa.large_string())
-    )
+    for name, column in (("reason", reason), ("keyword", keyword)):
+        rows = rows.append_column(name, pa.array(column, pa.large_string()))
+    return rows
 
 
 def _judge(rows: pa.Table, patterns: TextPatterns) -> list[tuple[str | None, str | None]]:

@@ -1,4 +1,4 @@
-"""An optional second look at the images: a vision-language model is asked whether each was taken from above."""
+"""An optional look at the images: a vision-language model is asked whether each was taken from above."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -35,23 +35,23 @@ AerialProbability = Callable[[Sequence[bytes]], list[float]]
 def aerial_probability(model_name: str) -> AerialProbability:
     """Return a function that gives, for encoded images, the probability that each was taken from above.
 
-    Each side's prompts are averaged into one text embedding; the probability is the softmax of the image's two
-    cosines under the model's own scale.
+    Each side's prompts are averaged into one text embedding; the probability is the softmax of the image's
+    two cosines under the model's own scale.
 
     Raises:
         UserError: No such model.
     """
-    from geomammut.model.load import load_model  # noqa: PLC0415  (pairs knows of no model unless one is asked for)
+    from geomammut.model.load import load_model  # noqa: PLC0415  (pairs knows no model unless asked to)
 
     model = load_model(model_name)
 
     @torch.inference_mode()
     def score(jpegs: Sequence[bytes]) -> list[float]:
-        images = torch.stack(
-            [model.preprocess(Image.open(io.BytesIO(jpeg)).convert("RGB")) for jpeg in jpegs]
-        )
-        embeddings = model.encode_image(images.to(model.device))
-        return (model.logit_scale * embeddings @ sides.T).softmax(dim=1)[:, 0].tolist()  # type: ignore[no-any-return]
+        images = [Image.open(io.BytesIO(jpeg)).convert("RGB") for jpeg in jpegs]
+        pixels = torch.stack([model.preprocess(image) for image in images])
+        embeddings = model.encode_image(pixels.to(model.device))
+        probabilities: list[float] = (model.logit_scale * embeddings @ sides.T).softmax(dim=1)[:, 0].tolist()
+        return probabilities
 
     with torch.inference_mode():
         prompts = [model.encode_text(side).mean(dim=0) for side in (AERIAL_PROMPTS, GROUND_PROMPTS)]

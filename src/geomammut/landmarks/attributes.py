@@ -1,0 +1,201 @@
+"""Reads feature tables: GeoJSON, GeoPackage and GeoParquet with OpenStreetMap's or Overture's columns."""
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import numpy as np
+import pandas
+import pyarrow as pa
+import pyogrio
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from geomammut.errors import UserError
+from geomammut.files import content_id
+from geomammut.landmarks.features import BROKEN, Feature, Sieve
+from geomammut.landmarks.overture import is_overture, overture_tags
+from geomammut.landmarks.taxonomy import Kind
+
+_TAG_COLUMNS = ("tags", "other_tags", "all_tags")
+_ID_COLUMNS = ("@id", "full_id", "osm_id", "osm_way_id", "osmid", "id", "fid")
+_TYPE_COLUMNS = ("@type", "osm_type", "element_type", "element")
+_TYPE_LETTERS = {"node": "n", "way": "w", "relation": "r", "n": "n", "w": "w", "r": "r"}
+_HSTORE = re.compile(r'"((?:[^"\\]|\\.)*)"\s*=>\s*"((?:[^"\\]|\\.)*)"')
+# A table without any attribute is taken for building outlines if its polygons have buildings' sizes.
+_BUILDING_MEDIAN_M2 = (10.0, 1_500.0)
+_BUILDING_LARGEST_M2 = 100_000.0
+
+
+def read_attributes(path: Path, sieve: Sieve) -> Iterator[Feature]:
+    """Yield the visible features of a `.geojson`, `.gpkg` or `.parquet` file, in the file's order.
+
+    Tags are read from columns named as OpenStreetMap's keys, from `tags`/`other_tags` columns (a map,
+    JSON or hstore), or from Overture's columns. Rows of one id (a map cut at tile borders) are united.
+    Polygons without a single attribute besides identifiers are taken for buildings, which is what such
+    label files hold, if their sizes are those of buildings; the sieve notes it.
+
+    Raises:
+        UserError: The file cannot be read, has no CRS, or its rows say nothing that a category needs.
+    """
+    table = _read_table(path)
+    records = table.drop(columns=table.geometry.name).to_dict("records")
+    if is_overture(table.columns):
+        tags = [overture_tags(record, sieve.taxonomy) for record in records]
+    else:
+        tags = [_tags(record) for record in records]
+    geometries = list(table.geometry)
+    if not any(key in sieve.taxonomy.keys for row in tags for key in row):
+        _take_for_buildings(path, table, sieve)
+        tags = [{"building": "yes", **row} for row in tags]
+    for feature_id, row, geometry in _united(map(_identify, records, geometries), tags, geometries, sieve):
+        kinds = _kinds(geometry)
+        if not kinds:
+            sieve.seen += 1
+            sieve.dropped[BROKEN] += 1
+        elif found := sieve.classify(row, kinds):
+            yield Feature(feature_id, row, *found, geometry)
+
+
+def _read_table(path: Path) -> geopandas.GeoDataFrame:
+    try:
+        if path.suffix == ".parquet":
+            table = geopandas.read_parquet(path)
+        else:
+            layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
+            table = pandas.concat(
+                [_in_degrees(pyogrio.read_dataframe(path, layer=layer), path) for layer in layers],
+                ignore_index=True,
+            )
+    except UserError:
+        raise
+    except (pyogrio.errors.DataSourceError, pa.ArrowInvalid, ValueError, OSError, IndexError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path} cannot be read as a table of features: {reason}") from error
+    return _in_degrees(table, path)
+
+
+def _in_degrees(table: geopandas.GeoDataFrame, path: Path) -> geopandas.GeoDataFrame:
+    if table.crs is None:
+        raise UserError(f"{path} has no coordinate system; set it with `ogr2ogr -a_srs EPSG:… out.gpkg {path.name}`")
+    return table.to_crs("EPSG:4326")
+
+
+def _tags(record: Mapping[str, Any]) -> dict[str, str]:
+    tags: dict[str, str] = {}
+    for column, value in record.items():
+        if column in _TAG_COLUMNS:
+            tags |= _tag_map(value)
+        elif not column.startswith("@") and column not in _ID_COLUMNS + _TYPE_COLUMNS:
+            text = tag_text(value)
+            if text is not None:
+                tags[column] = text
+    return tags
+
+
+def _tag_map(value: Any) -> dict[str, str]:
+    if isinstance(value, str):
+        if not value.lstrip().startswith("{"):
+            return {k.replace('\\"', '"'): v.replace('\\"', '"') for k, v in _HSTORE.findall(value)}
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return {}
+    if isinstance(value, Mapping):
+        value = list(value.items())
+    if not isinstance(value, list | tuple | np.ndarray):
+        return {}
+    pairs = ((str(pair[0]), tag_text(pair[1])) for pair in value if len(pair) == 2)
+    return {key: text for key, text in pairs if text is not None}
+
+
+def tag_text(value: Any) -> str | None:
+    """Return a cell's value as a tag's value, or None where the cell is empty."""
+    if value is None or value is pandas.NA or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, str | int | float | np.integer):
+        return str(value).strip() or None
+    return None
+
+
+def _identify(record: Mapping[str, Any], geometry: BaseGeometry | None) -> str:
+    """Return `n…`, `w…` or `r…` with the OpenStreetMap id, else the source's id, else a content hash."""
+    letter = next(
+        (_TYPE_LETTERS[text] for column in _TYPE_COLUMNS if (text := str(record.get(column)).lower()) in _TYPE_LETTERS),
+        None,
+    )
+    for column in _ID_COLUMNS:
+        text = tag_text(record.get(column))
+        if text is None or column == "fid":
+            continue
+        written = re.fullmatch(r"(node|way|relation|[nwr])/?(\d+)", text)
+        if written:
+            return _TYPE_LETTERS[written[1]] + written[2]
+        if column != "id" or letter:
+            if re.fullmatch(r"-?\d+", text):
+                return f"{letter or _guessed_letter(column, text, geometry)}{text.removeprefix('-')}"
+        else:
+            return text
+    return f"g{content_id(geometry.normalize().wkb)}" if geometry is not None else "g"
+
+
+def _guessed_letter(column: str, number: str, geometry: BaseGeometry | None) -> str:
+    if column != "osm_way_id" and number.startswith("-"):  # osm2pgsql's way to write a relation
+        return "r"
+    return "n" if geometry is not None and geometry.geom_type == "Point" else "w"
+
+
+def _united(
+    ids: Iterable[str], tags: list[dict[str, str]], geometries: list[BaseGeometry | None], sieve: Sieve
+) -> Iterator[tuple[str, dict[str, str], BaseGeometry | None]]:
+    rows: dict[str, list[int]] = {}
+    for index, feature_id in enumerate(ids):
+        rows.setdefault(feature_id, []).append(index)
+    for feature_id, members in rows.items():
+        parts = [g for g in (geometries[index] for index in members) if g is not None and not g.is_empty]
+        if len(members) > 1:
+            sieve.seen += len(members) - 1
+            sieve.dropped["a further part or copy of a feature, united with the first"] += len(members) - 1
+        yield feature_id, tags[members[0]], shapely.union_all(shapely.make_valid(parts)) if parts[1:] else (
+            parts[0] if parts else None
+        )
+
+
+def _kinds(geometry: BaseGeometry | None) -> tuple[Kind, ...]:
+    match geometry.geom_type if geometry is not None else None:
+        case "Polygon" | "MultiPolygon":
+            return ("area", "line")  # some exports draw lines as ribbons
+        case "LineString" if geometry is not None and geometry.is_closed:
+            return ("area", "line")
+        case "LineString" | "MultiLineString":
+            return ("line",)
+        case "Point":
+            return ("point",)
+    return ()
+
+
+def _take_for_buildings(path: Path, table: geopandas.GeoDataFrame, sieve: Sieve) -> None:
+    shapes = Counter(table.geometry.geom_type)
+    areas = table.geometry.to_crs("EPSG:6933").area.to_numpy()
+    low, high = _BUILDING_MEDIAN_M2
+    if (
+        len(areas) == 0
+        or set(shapes) - {"Polygon", "MultiPolygon"}
+        or not low <= float(np.median(areas)) <= high
+        or float(areas.max()) > _BUILDING_LARGEST_M2
+    ):
+        raise UserError(
+            f"{path} says of no feature what it is: add columns named as OpenStreetMap's keys, such as building=yes"
+        )
+    sieve.notes.append(
+        f"{path.name} has no tags; its {len(areas)} polygons (median {np.median(areas):.0f} m²) are taken for buildings"
+    )
