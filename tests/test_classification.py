@@ -118,3 +118,14 @@ def test_mistakes_end_in_one_line(folders: Path, tmp_path: Path, monkeypatch: py
     with pytest.raises(UserError, match="Purple holds no image"):
         eval_classification("m", folders, out)
     assert not out.exists()
+
+
+@pytest.mark.parametrize(("name", "images", "classes"), [("ucm", 840, 21), ("eurosat", 1500, 10)])
+def test_real_folders(
+    shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name, images, classes
+) -> None:
+    monkeypatch.setattr(classification, "load_model", lambda name: ConstantModel())
+    results = eval_classification("m", shared_data / name, tmp_path / "out.json")
+    assert results["counts"] == {"images": images, "classes": classes, "templates": 1}
+    assert results["metrics"]["top1"] <= 100 / classes
+    assert not any(word.isupper() for names in results["classes"].values() for word in names)

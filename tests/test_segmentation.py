@@ -185,7 +185,8 @@ def test_forty_windows_take_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert time.perf_counter() - start < 15
 
 
-def test_real_masks_are_read(shared_data: Path, tmp_path: Path) -> None:
+def test_dubai(shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of its masks are read; two of its images are segmented by colour alone."""
     names = {
         "building": "3C1098",
         "land": "8429F6",
@@ -193,12 +194,34 @@ def test_real_masks_are_read(shared_data: Path, tmp_path: Path) -> None:
         "vegetation": "FEDD3A",
         "water": "E2A929",
     }
+    prompts = {
+        "building": "white",
+        "land": "c0a080",
+        "road": "606060",
+        "vegetation": "green",
+        "water": "blue",
+    }
     file = tmp_path / "classes.json"
-    entries = [{"name": name, "mask": f"#{colour}"} for name, colour in names.items()]
+    entries = [{"name": n, "mask": f"#{colour}", "prompts": [prompts[n]]} for n, colour in names.items()]
     file.write_text(json.dumps({"classes": entries, "ignore": ["#9B9B9B"]}))
-    classes = read_mask_classes(file)
-    found = [
-        np.unique(read_mask(path, classes)) for path in sorted((shared_data / "dubai" / "masks").iterdir())
-    ]
+    masks = sorted((shared_data / "dubai" / "masks").iterdir())
+    found = [np.unique(read_mask(path, read_mask_classes(file))) for path in masks]
     assert len(found) == 18
     assert set(np.concatenate(found)) >= set(range(5))
+
+    for mask in masks[:2]:
+        image = shared_data / "dubai" / "images" / f"{mask.stem}.jpg"
+        for path in (mask, image):
+            (tmp_path / path.parent.name).mkdir(exist_ok=True)
+            (tmp_path / path.parent.name / path.name).symlink_to(path)
+    model = ColourModel()
+    model.image_size = 128
+    monkeypatch.setattr(segmentation, "load_model", lambda name: model)
+    results = run(tmp_path)
+    assert results["counts"]["pixels"] + results["counts"]["ignored_pixels"] == 2 * 797 * 644
+    assert 0 < results["metrics"]["miou"] < 100
+
+
+def test_an_image_folder_names_its_benchmark(scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segmentation, "load_model", lambda name: ConstantModel())
+    assert run(scene)["benchmark"] == scene.name

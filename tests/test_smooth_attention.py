@@ -44,7 +44,7 @@ def plain_definition(
     dtype=st.sampled_from([torch.float32, torch.bfloat16, torch.float64]),
     extra=st.booleans(),
 )
-def test_equals_the_definition(  # noqa: PLR0917
+def test_equals_the_definition(
     seed: int,
     shape: tuple[int, int, int, int],
     radius: int,

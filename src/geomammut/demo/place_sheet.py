@@ -242,6 +242,11 @@ class Sheet:
         """Mark the ground under a polygon as taken."""
         self._pen.polygon((points - (self._left, self._top)).ravel().tolist(), fill=255, outline=255)
 
+    def take_all_but(self, outline: Points) -> None:
+        """Mark everything as taken except what a polygon encloses."""
+        self._pen.rectangle((0, 0, *self._size), fill=255)
+        self._pen.polygon((outline - (self._left, self._top)).ravel().tolist(), fill=0)
+
     def take_line(self, points: Points, width: float) -> None:
         flat = (points - (self._left, self._top)).ravel().tolist()
         self._pen.line(flat, fill=255, width=max(1, round(width)))

@@ -163,4 +163,7 @@ def encode_images(model: VisionLanguageModel, load: Callable[[int], Image.Image]
         raise UserError(
             f"{len(broken)} of {len(names)} images cannot be read, first {broken[0]}; restore them"
         )
-    return torch.cat(batches)
+    embeddings = torch.cat(batches)
+    if not embeddings.isfinite().all():
+        raise UserError(f"{model.name} gives image embeddings that are not finite; its weights are broken")
+    return embeddings

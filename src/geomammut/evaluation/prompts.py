@@ -126,11 +126,17 @@ def encode_texts(model: VisionLanguageModel, texts: Sequence[str]) -> Tensor:
     """Embed texts as [T, E], float32 on the CPU; equal texts are embedded once, so they stay equal.
 
     Texts of like length go together, since a batch is padded to its longest.
+
+    Raises:
+        UserError: The model's embeddings are not finite.
     """
     distinct = sorted(set(texts), key=lambda text: (len(text), text))
     batches = [
         model.encode_text(distinct[first : first + _TEXTS_AT_ONCE]).float().cpu()
         for first in range(0, len(distinct), _TEXTS_AT_ONCE)
     ]
+    embeddings = torch.cat(batches)
+    if not embeddings.isfinite().all():
+        raise UserError(f"{model.name} gives text embeddings that are not finite; its weights are broken")
     place = {text: index for index, text in enumerate(distinct)}
-    return torch.cat(batches)[torch.tensor([place[text] for text in texts])]
+    return embeddings[torch.tensor([place[text] for text in texts])]

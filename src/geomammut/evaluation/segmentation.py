@@ -106,7 +106,7 @@ def eval_segmentation(
     return write_results(
         Path(out),
         model=model,
-        benchmark=Path(images).resolve().parent.name,
+        benchmark=_title(Path(images).resolve()),
         protocol=f"zero-shot, {method}" + (f", window {window}" if method == "sao" else ""),
         counts={
             "images": len(files),
@@ -237,6 +237,10 @@ def _mask_value(value: object, where: str) -> int:
     if isinstance(value, str) and re.fullmatch(r"#[0-9A-Fa-f]{6}", value):
         return int(value[1:], 16)
     raise UserError(f"{where}: the mask value {value!r} is neither #RRGGBB nor an integer")
+
+
+def _title(images: Path) -> str:
+    return images.parent.name if images.name.lower() == "images" else images.name
 
 
 def _paired(images: Path, masks: Path) -> list[tuple[Path, Path]]:

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -23,7 +24,7 @@ from geomammut.landmarks.overture import is_overture, overture_tags
 from geomammut.landmarks.taxonomy import Kind
 
 _TAG_COLUMNS = ("tags", "other_tags", "all_tags")
-_ID_COLUMNS = ("@id", "full_id", "osm_id", "osm_way_id", "osmid", "id", "fid")
+_ID_COLUMNS = ("@id", "full_id", "osm_id", "osm_way_id", "osmid", "id")
 _TYPE_COLUMNS = ("@type", "osm_type", "element_type", "element")
 _TYPE_LETTERS = {"node": "n", "way": "w", "relation": "r", "n": "n", "w": "w", "r": "r"}
 _HSTORE = re.compile(r'"((?:[^"\\]|\\.)*)"\s*=>\s*"((?:[^"\\]|\\.)*)"')
@@ -55,7 +56,7 @@ def read_attributes(path: Path, sieve: Sieve) -> Iterator[Feature]:
         tags = [{"building": "yes", **row} for row in tags]
     for feature_id, row, geometry in _united(map(_identify, records, geometries), tags, geometries, sieve):
         kinds = _kinds(geometry)
-        if not kinds:
+        if geometry is None or not kinds:
             sieve.seen += 1
             sieve.dropped[BROKEN] += 1
         elif found := sieve.classify(row, kinds):
@@ -64,25 +65,28 @@ def read_attributes(path: Path, sieve: Sieve) -> Iterator[Feature]:
 
 def _read_table(path: Path) -> geopandas.GeoDataFrame:
     try:
-        if path.suffix == ".parquet":
-            table = geopandas.read_parquet(path)
-        else:
-            layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
-            table = pandas.concat(
-                [_in_degrees(pyogrio.read_dataframe(path, layer=layer), path) for layer in layers],
-                ignore_index=True,
-            )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the readers; what cannot be used is counted by the sieve
+            return _in_degrees(_read_layers(path), path)
     except UserError:
         raise
     except (pyogrio.errors.DataSourceError, pa.ArrowInvalid, ValueError, OSError, IndexError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path} cannot be read as a table of features: {reason}") from error
-    return _in_degrees(table, path)
+
+
+def _read_layers(path: Path) -> geopandas.GeoDataFrame:
+    if path.suffix.lower() == ".parquet":
+        return geopandas.read_parquet(path)
+    layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
+    tables = [_in_degrees(pyogrio.read_dataframe(path, layer=layer), path) for layer in layers]
+    return pandas.concat(tables, ignore_index=True)
 
 
 def _in_degrees(table: geopandas.GeoDataFrame, path: Path) -> geopandas.GeoDataFrame:
     if table.crs is None:
-        raise UserError(f"{path} has no coordinate system; set it with `ogr2ogr -a_srs EPSG:… out.gpkg {path.name}`")
+        how = f"`ogr2ogr -a_srs EPSG:… out.gpkg {path.name}`"
+        raise UserError(f"{path} has no coordinate system; set it with {how}")
     return table.to_crs("EPSG:4326")
 
 
@@ -91,7 +95,7 @@ def _tags(record: Mapping[str, Any]) -> dict[str, str]:
     for column, value in record.items():
         if column in _TAG_COLUMNS:
             tags |= _tag_map(value)
-        elif not column.startswith("@") and column not in _ID_COLUMNS + _TYPE_COLUMNS:
+        elif not column.startswith("@") and column not in (*_ID_COLUMNS, *_TYPE_COLUMNS, "fid"):
             text = tag_text(value)
             if text is not None:
                 tags[column] = text
@@ -99,19 +103,17 @@ def _tags(record: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _tag_map(value: Any) -> dict[str, str]:
-    if isinstance(value, str):
+    if isinstance(value, str):  # JSON, or hstore as GDAL writes it
         if not value.lstrip().startswith("{"):
             return {k.replace('\\"', '"'): v.replace('\\"', '"') for k, v in _HSTORE.findall(value)}
         try:
             value = json.loads(value)
         except ValueError:
             return {}
-    if isinstance(value, Mapping):
-        value = list(value.items())
-    if not isinstance(value, list | tuple | np.ndarray):
+    pairs = value.items() if isinstance(value, Mapping) else value  # a Parquet map comes as pairs
+    if not isinstance(pairs, Iterable):
         return {}
-    pairs = ((str(pair[0]), tag_text(pair[1])) for pair in value if len(pair) == 2)
-    return {key: text for key, text in pairs if text is not None}
+    return {str(key): text for key, cell in pairs if (text := tag_text(cell)) is not None}
 
 
 def tag_text(value: Any) -> str | None:
@@ -129,22 +131,19 @@ def tag_text(value: Any) -> str | None:
 
 def _identify(record: Mapping[str, Any], geometry: BaseGeometry | None) -> str:
     """Return `n…`, `w…` or `r…` with the OpenStreetMap id, else the source's id, else a content hash."""
-    letter = next(
-        (_TYPE_LETTERS[text] for column in _TYPE_COLUMNS if (text := str(record.get(column)).lower()) in _TYPE_LETTERS),
-        None,
-    )
+    stated = (str(record.get(column)).lower() for column in _TYPE_COLUMNS)
+    letter = next((_TYPE_LETTERS[text] for text in stated if text in _TYPE_LETTERS), None)
     for column in _ID_COLUMNS:
         text = tag_text(record.get(column))
-        if text is None or column == "fid":
+        if text is None:
             continue
         written = re.fullmatch(r"(node|way|relation|[nwr])/?(\d+)", text)
         if written:
             return _TYPE_LETTERS[written[1]] + written[2]
-        if column != "id" or letter:
-            if re.fullmatch(r"-?\d+", text):
-                return f"{letter or _guessed_letter(column, text, geometry)}{text.removeprefix('-')}"
-        else:
+        if column == "id" and letter is None:
             return text
+        if re.fullmatch(r"-?\d+", text):
+            return f"{letter or _guessed_letter(column, text, geometry)}{text.removeprefix('-')}"
     return f"g{content_id(geometry.normalize().wkb)}" if geometry is not None else "g"
 
 
@@ -165,9 +164,10 @@ def _united(
         if len(members) > 1:
             sieve.seen += len(members) - 1
             sieve.dropped["a further part or copy of a feature, united with the first"] += len(members) - 1
-        yield feature_id, tags[members[0]], shapely.union_all(shapely.make_valid(parts)) if parts[1:] else (
-            parts[0] if parts else None
-        )
+        if len(parts) > 1:
+            yield feature_id, tags[members[0]], shapely.union_all(shapely.make_valid(parts))
+        else:
+            yield feature_id, tags[members[0]], parts[0] if parts else None
 
 
 def _kinds(geometry: BaseGeometry | None) -> tuple[Kind, ...]:
@@ -194,8 +194,10 @@ def _take_for_buildings(path: Path, table: geopandas.GeoDataFrame, sieve: Sieve)
         or float(areas.max()) > _BUILDING_LARGEST_M2
     ):
         raise UserError(
-            f"{path} says of no feature what it is: add columns named as OpenStreetMap's keys, such as building=yes"
+            f"{path} does not say what its features are: "
+            "add columns named as OpenStreetMap's keys, such as building=yes"
         )
     sieve.notes.append(
-        f"{path.name} has no tags; its {len(areas)} polygons (median {np.median(areas):.0f} m²) are taken for buildings"
+        f"{path.name} has no tags; its {len(areas)} polygons (median {np.median(areas):.0f} m²) "
+        "are taken for buildings"
     )

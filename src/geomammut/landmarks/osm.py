@@ -15,6 +15,7 @@ from geomammut.landmarks.taxonomy import Kind
 CUT_OFF = "cut off at the edge of the extract"
 UNCLOSED = "a multipolygon whose outline is not whole"
 _AREA_RELATIONS = ("multipolygon", "boundary")
+_AREA_KINDS: tuple[Kind, ...] = ("area", "line")
 
 
 def read_osm(path: Path, sieve: Sieve) -> Iterator[Feature]:
@@ -29,42 +30,50 @@ def read_osm(path: Path, sieve: Sieve) -> Iterator[Feature]:
     """
     reading = osmium.FileProcessor(str(path)).with_areas().with_filter(osmium.filter.EmptyTagFilter())
     wkb = osmium.geom.WKBFactory()
-    awaited: dict[int, tuple[dict[str, str], tuple[Kind, ...]]] = {}
+    awaited: dict[int, dict[str, str]] = {}  # relations whose outline osmium is still putting together
     try:
         for entity in reading:
-            if entity.is_node():
-                tags = dict(entity.tags)
-                if found := sieve.classify(tags, ("point",)):
-                    yield Feature(f"n{entity.id}", tags, *found, wkb.create_point(entity))
-            elif entity.is_way():
+            feature = None
+            if isinstance(entity, osmium.osm.Node):
+                feature = _node(entity, wkb, sieve)
+            elif isinstance(entity, osmium.osm.Way):
                 feature = _way(entity, wkb, sieve)
-                if feature is not None:
-                    yield feature
-            elif entity.is_relation():
+            elif isinstance(entity, osmium.osm.Relation):
                 tags = dict(entity.tags)
-                if tags.get("type") in _AREA_RELATIONS and sieve.taxonomy.classify(tags, ("area", "line")):
-                    awaited[entity.id] = (tags, ("area", "line"))
+                if tags.get("type") in _AREA_RELATIONS and sieve.taxonomy.classify(tags, _AREA_KINDS):
+                    awaited[entity.id] = tags
                 else:
                     sieve.classify(tags, ())
-            elif not entity.from_way() and entity.orig_id() in awaited:
-                if entity.num_rings()[0] == 0:
-                    continue  # its rings did not close: it stays among the awaited
-                tags, kinds = awaited.pop(entity.orig_id())
-                if found := sieve.classify(tags, kinds):
-                    yield Feature(f"r{entity.orig_id()}", tags, *found, wkb.create_multipolygon(entity))
+            elif isinstance(entity, osmium.osm.Area) and not entity.from_way() and entity.num_rings()[0]:
+                feature = _area(entity, awaited.pop(entity.orig_id(), {}), wkb, sieve)
+            if feature is not None:
+                yield feature
     except RuntimeError as error:  # osmium's own errors, all of them about the file
         raise UserError(
             f"{path} cannot be read to its end ({error}); it is damaged or cut short: get it again"
         ) from error
-    for tags, kinds in awaited.values():
-        if sieve.classify(tags, kinds):
+    for tags in awaited.values():
+        if sieve.classify(tags, _AREA_KINDS):
             sieve.dropped[UNCLOSED] += 1
+
+
+def _node(node: osmium.osm.Node, wkb: osmium.geom.WKBFactory, sieve: Sieve) -> Feature | None:
+    tags = dict(node.tags)
+    found = sieve.classify(tags, ("point",))
+    return Feature(f"n{node.id}", tags, *found, wkb.create_point(node)) if found else None
+
+
+def _area(
+    area: osmium.osm.Area, tags: dict[str, str], wkb: osmium.geom.WKBFactory, sieve: Sieve
+) -> Feature | None:
+    found = sieve.classify(tags, _AREA_KINDS) if tags else None
+    return Feature(f"r{area.orig_id()}", tags, *found, wkb.create_multipolygon(area)) if found else None
 
 
 def _way(way: osmium.osm.Way, wkb: osmium.geom.WKBFactory, sieve: Sieve) -> Feature | None:
     tags = dict(way.tags)
     closed = len(way.nodes) > 3 and way.is_closed()
-    kinds: tuple[Kind, ...] = ("area", "line") if closed and tags.get("area") != "no" else ("line",)
+    kinds = _AREA_KINDS if closed and tags.get("area") != "no" else ("line",)
     found = sieve.classify(tags, kinds)
     if found is None:
         return None

@@ -13,7 +13,7 @@ _KEYS_OF_TYPE = {
     "land": ("natural", "landuse", "place"),
     "land_use": ("landuse", "leisure", "amenity", "golf", "tourism", "natural", "man_made", "aeroway"),
     "land_cover": ("natural", "landuse"),
-    "infrastructure": ("man_made", "power", "aeroway", "railway", "barrier", "amenity", "waterway", "aerialway"),
+    "infrastructure": ("man_made", "power", "aeroway", "railway", "barrier", "amenity", "waterway"),
 }
 _ANY_TYPE = tuple(dict.fromkeys(key for keys in _KEYS_OF_TYPE.values() for key in keys))
 # Values that Overture renamed or coined.
@@ -56,21 +56,20 @@ def overture_tags(row: Mapping[str, Any], taxonomy: Taxonomy) -> dict[str, str]:
         return tags | {str(key): str(value) for key, value in source_tags if value is not None}
     if "categories" in row or "basic_category" in row:  # the places theme: points inside buildings
         return tags | {"amenity": _primary(row.get("categories")) or "yes"}
-    kind = str(row.get("type") or _guessed_type(row))
-    for column in ("class", "subtype"):
-        value = row.get(column)
+    return tags | _coined(str(row.get("type") or _guessed_type(row)), row, taxonomy)
+
+
+def _coined(kind: str, row: Mapping[str, Any], taxonomy: Taxonomy) -> dict[str, str]:
+    """Return tags for an Overture `class` or, where that says nothing, `subtype`."""
+    for value in (row.get("class"), row.get("subtype")):
         if not isinstance(value, str):
             continue
         if (kind, value) in _OWN_VALUES:
-            return tags | _OWN_VALUES[kind, value]
+            return _OWN_VALUES[kind, value]
         for key in _KEYS_OF_TYPE.get(kind, _ANY_TYPE):
             if taxonomy.classify({key: value}, ("area", "line", "point")):
-                return tags | {key: value}
-    if kind == "building":
-        return tags | {"building": "yes"}
-    if kind == "water":
-        return tags | {"natural": "water"}
-    return tags
+                return {key: value}
+    return {"building": {"building": "yes"}, "water": {"natural": "water"}}.get(kind, {})
 
 
 def _primary(categories: Any) -> str | None:

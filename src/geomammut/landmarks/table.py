@@ -75,7 +75,7 @@ def landmarks(source: Path, out: Path, *, bbox: Bbox | None = None, seed: int = 
         `out`.
 
     Raises:
-        UserError: `source` is missing, of an unknown kind, damaged, or holds nothing visible; `bbox` is wrong.
+        UserError: `source` is missing, of an unknown kind, damaged or holds nothing visible; `bbox` is wrong.
     """
     del seed
     source, out = Path(source), Path(out)
@@ -97,9 +97,10 @@ def landmarks(source: Path, out: Path, *, bbox: Bbox | None = None, seed: int = 
         }
     _tell(record, table)
     if table.num_rows == 0:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in list(record["dropped"].items())[:3])
+        reasons = [f"{count} {reason}" for reason, count in list(record["dropped"].items())[:3]]
         where = "in the bounding box of" if window is not None else "in"
-        raise UserError(f"nothing {where} {source} can be seen from above ({reasons or 'it holds no tagged feature'})")
+        why = "; dropped: " + ", ".join(reasons) if reasons else ", for it holds no tagged feature"
+        raise UserError(f"nothing {where} {source} can be seen from above{why}; give a larger or richer map")
     table = table.take(pa.array(_id_order(table["landmark_id"].to_pylist())))
     with whole_file(out) as partial:
         pq.write_table(table.replace_schema_metadata(_metadata(table, record)), partial, compression="zstd")
@@ -109,17 +110,21 @@ def landmarks(source: Path, out: Path, *, bbox: Bbox | None = None, seed: int = 
 def read_landmarks(path: Path) -> geopandas.GeoDataFrame:
     """Return a landmark table with the columns of LANDMARK_SCHEMA, `tags` as a dict a row, in EPSG:4326.
 
+    A landmark without a name has None there.
+
     Raises:
         UserError: The file is missing, damaged, no landmark table, or empty.
     """
     if not Path(path).is_file():
         raise UserError(f"{path} is missing; make it with `geomammut landmarks SOURCE -o {path}`")
     if not _is_landmark_table(Path(path)):
-        raise UserError(f"{path} is no landmark table; make one with `geomammut landmarks {path} -o landmarks.parquet`")
+        how = f"`geomammut landmarks {path} -o landmarks.parquet`"
+        raise UserError(f"{path} is no landmark table; make one of a map with {how}")
     frame = geopandas.read_parquet(path)
     if frame.empty:
         raise UserError(f"{path} holds no landmark; make it again from a map with something in it")
     frame["tags"] = [dict(pairs) for pairs in frame["tags"]]
+    frame["name"] = frame["name"].astype(object).where(frame["name"].notna(), None)
     return frame
 
 
@@ -137,7 +142,8 @@ def _reader(source: Path) -> Reader:
 def _window(bbox: Bbox) -> shapely.Geometry:
     west, south, east, north = bbox
     if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south < north <= 90) or west == east:
-        raise UserError(f"bbox {','.join(f'{edge:g}' for edge in bbox)} is wrong; give W,S,E,N in degrees, S below N")
+        text = ",".join(f"{edge:g}" for edge in bbox)
+        raise UserError(f"the bounding box {text} is wrong; give W,S,E,N in degrees, with S below N")
     boxes = (
         [shapely.box(west, south, east, north)]
         if west < east
@@ -185,15 +191,12 @@ def _chunk(batch: list[Feature], sieve: Sieve, window: shapely.Geometry | None) 
 
 def _geometries(batch: list[Feature]) -> Geometries:
     """Return the geometries of `batch`: closed lines filled where they are areas, broken ones repaired."""
-    geometries = np.array([None] * len(batch), dtype=object)
+    geometries = np.empty(len(batch), dtype=object)
+    geometries[:] = [feature.geometry for feature in batch]
     written = [i for i, feature in enumerate(batch) if isinstance(feature.geometry, str)]
-    geometries[written] = shapely.from_wkb([batch[i].geometry for i in written], on_invalid="ignore")
-    for i, feature in enumerate(batch):
-        if not isinstance(feature.geometry, str):
-            geometries[i] = feature.geometry
-    to_fill = np.array([feature.kind == "area" for feature in batch]) & (
-        shapely.get_type_id(geometries) == shapely.GeometryType.LINESTRING
-    )
+    geometries[written] = shapely.from_wkb(geometries[written], on_invalid="ignore")
+    is_line = shapely.get_type_id(geometries) == shapely.GeometryType.LINESTRING.value
+    to_fill = is_line & np.array([feature.kind == "area" for feature in batch])
     geometries[to_fill] = _filled(geometries[to_fill])
     broken = ~shapely.is_valid(geometries) & ~shapely.is_missing(geometries) & _on_earth(geometries)
     for i in np.flatnonzero(broken):
@@ -214,8 +217,7 @@ def _filled(lines: Geometries) -> Geometries:
 def _repaired(geometry: shapely.Geometry) -> shapely.Geometry:
     """Return a valid geometry of the same dimension; empty if nothing of that dimension is left."""
     dimension = shapely.get_dimensions(geometry)
-    parts = shapely.get_parts(shapely.make_valid(geometry))
-    parts = shapely.get_parts(parts)
+    parts = shapely.get_parts(shapely.get_parts(shapely.make_valid(geometry)))
     return shapely.union_all(parts[shapely.get_dimensions(parts) == dimension])
 
 

@@ -20,8 +20,8 @@ _DESCRIPTIVE = frozenset(
 )
 _INSIDE_BUILDINGS = ("shop", "office", "amenity", "tourism", "craft", "healthcare", "leisure", "club")
 _UNBOUNDED_RELATIONS = frozenset(
-    "route route_master superroute boundary restriction site network street associatedStreet public_transport "
-    "destination_sign destinationsign enforcement surveillance waterway".split()
+    "route route_master superroute boundary restriction site network street associatedStreet waterway "
+    "public_transport destination_sign destinationsign enforcement surveillance".split()
 )
 
 
@@ -50,7 +50,6 @@ class Category:
     Attributes:
         key: Its name in the landmark table, such as `soccer_field`.
         phrase: Singular noun phrase without article, such as "soccer field".
-        plural: Plural of `phrase`; equal to it for what is not counted, such as "farmland".
         kinds: How it must be mapped, the preferred kind first.
         min_visible_gsd_m: Coarsest ground sample distance (metres per pixel) at which it can be seen.
         rules: Tags that make a feature one of these; any rule suffices.
@@ -58,7 +57,6 @@ class Category:
 
     key: str
     phrase: str
-    plural: str
     kinds: tuple[Kind, ...]
     min_visible_gsd_m: float
     rules: tuple[Rule, ...]
@@ -117,7 +115,7 @@ class Taxonomy:
             return f"mapped as a {kinds[-1] if kinds else 'relation'} only: its extent is unknown"
         if "point" in kinds and any(key in tags for key in _INSIDE_BUILDINGS):
             return "a place inside a building, or too small to see"
-        things = [key for key in tags if key not in _DESCRIPTIVE and not key.startswith(("name:", "source:", "@"))]
+        things = [key for key in tags if key not in _DESCRIPTIVE and not key.startswith(("name:", "source:"))]
         if things and all(key.startswith("addr:") or key == "entrance" for key in things):
             return "an address"
         return "nothing that can be seen from above" if things else "no tags"
@@ -166,11 +164,9 @@ def load_taxonomy() -> Taxonomy:
 def _category(key: str, entry: dict[str, object]) -> Category:
     tags, kinds, gsd = entry["tags"], entry["geometry"], entry["gsd"]
     assert isinstance(tags, list) and isinstance(kinds, list) and isinstance(gsd, float)
-    phrase = str(entry["phrase"])
     return Category(
         key=key,
-        phrase=phrase,
-        plural=str(entry.get("plural", f"{phrase}s")),
+        phrase=str(entry["phrase"]),
         kinds=tuple(kinds),
         min_visible_gsd_m=gsd,
         rules=tuple(_rule(str(text)) for text in tags),

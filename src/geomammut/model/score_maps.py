@@ -107,16 +107,21 @@ def score_strips(
     tops, lefts = _starts(height, size, stride), _starts(width, size, stride)
     taper = torch.sin(torch.pi * (torch.arange(size) + 0.5) / size).square() + 1e-3
     row_weights, column_weights = _summed_weights(tops, taper), _summed_weights(lefts, taper)
+    weight = taper[:, None] * taper
     sums: Tensor | None = None  # [C, S, padded width]: rows from the current top on
     for number, top in enumerate(tops):
         rows = _mirrored(read_rows(top, min(size, height - top)), size, len(column_weights))
-        added = _score_row(model, score, rows, lefts, taper)
-        sums = added if sums is None else sums + added
-        last = number == len(tops) - 1
-        done = min(size, height - top) if last else tops[number + 1] - top
+        for some, window_scores in _scored_windows(model, score, rows, lefts):
+            if sums is None:
+                sums = torch.zeros(window_scores.shape[1], size, len(column_weights))
+            for left, one in zip(some, window_scores, strict=True):
+                sums[:, :, left : left + size] += one * weight
+        assert sums is not None
+        done = min(size, height - top) if number == len(tops) - 1 else tops[number + 1] - top
         weights = row_weights[top : top + done, None] * column_weights[:width]
         yield top, (sums[:, :done, :width] / weights).numpy()
-        sums = F.pad(sums[:, done:], (0, 0, 0, done))
+        sums[:, : size - done] = sums[:, done:].clone()
+        sums[:, size - done :] = 0
 
 
 def _whole_map(model: VisionLanguageModel, score: PatchScorer, pixels: Pixels, stride: int | None) -> Scores:
@@ -130,27 +135,19 @@ def _whole_map(model: VisionLanguageModel, score: PatchScorer, pixels: Pixels, s
 
 
 @torch.inference_mode()
-def _score_row(
-    model: VisionLanguageModel, score: PatchScorer, rows: Pixels, lefts: Sequence[int], taper: Tensor
-) -> Tensor:
-    """Return the tapered sum [C, S, padded width] of one row of windows over pixels [S, padded width, 3]."""
+def _scored_windows(
+    model: VisionLanguageModel, score: PatchScorer, rows: Pixels, lefts: Sequence[int]
+) -> Iterator[tuple[Sequence[int], Tensor]]:
+    """Yield left edges of windows along pixels [S, padded width, 3] and their scores [B, C, S, S]."""
     size = model.image_size
     mean = torch.tensor(model.mean).view(3, 1, 1)
     std = torch.tensor(model.std).view(3, 1, 1)
-    strip = (torch.from_numpy(rows).permute(2, 0, 1).float() / 255 - mean) / std
-    sums: Tensor | None = None
     for first in range(0, len(lefts), _WINDOWS_AT_ONCE):
         some = lefts[first : first + _WINDOWS_AT_ONCE]
-        windows = torch.stack([strip[:, :, left : left + size] for left in some])
-        patches = score(windows.to(model.device)).float().cpu()
-        if sums is None:
-            sums = torch.zeros(patches.shape[1], size, strip.shape[2])
-        pixel_scores = F.interpolate(patches, size=(size, size), mode="bilinear", align_corners=False)
-        pixel_scores *= taper[:, None] * taper
-        for left, window_scores in zip(some, pixel_scores, strict=True):
-            sums[:, :, left : left + size] += window_scores
-    assert sums is not None
-    return sums
+        crops = np.stack([rows[:, left : left + size] for left in some])
+        images = (torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255 - mean) / std
+        patches = score(images.to(model.device)).float().cpu()
+        yield some, F.interpolate(patches, size=(size, size), mode="bilinear", align_corners=False)
 
 
 def _starts(length: int, size: int, stride: int) -> list[int]:

@@ -17,7 +17,7 @@ class TextDecoder(nn.Module):
         self.config = config
         width, heads, ratio = config.width, config.heads, config.mlp_ratio
         self.token_embedding = nn.Embedding(config.embedding_rows or config.vocab_size, width)
-        self.positional_embedding = nn.Parameter(torch.randn(config.context_length, width) * 0.01)
+        self.positional_embedding = nn.Parameter(torch.randn(config.context_length, width) * 0.1)
         crossed = [config.crosses_after(layer) for layer in range(config.layers)]
         self.resblocks = nn.ModuleList(
             SelfBlock(width, heads, 0.0 if crosses and not config.mlp_before_cross else ratio)
@@ -28,7 +28,7 @@ class TextDecoder(nn.Module):
         # The language-model head; the name is openMaMMUT's.
         self.text_projection = nn.Parameter(torch.randn(width, config.vocab_size) * width**-0.5)
         initialize(self, config.layers)
-        nn.init.normal_(self.token_embedding.weight, std=0.02)
+        nn.init.normal_(self.token_embedding.weight, std=0.5)
 
     def valid(self, tokens: Tensor) -> Tensor:
         """Return True for the positions of [B, L] up to and including the first end token."""

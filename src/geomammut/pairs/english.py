@@ -12,14 +12,14 @@ NUMBERS = (
 # Heads that are not counted: "farmland", not "a farmland".
 _MASS = set(
     "farmland cropland land grassland woodland scrubland scrub shrubland heathland parkland rangeland "
-    "marshland water sand grass mud shingle gravel scree ground terrain rock snow ice vegetation greenery "
-    "housing parking tundra pasture seawater undergrowth machinery wasteland rubble soil turf lawn".split()
-) - {"pasture", "lawn"}
-_ENDS_IN_S = set("bus gas grass campus terminus pass glass mass fortress compass abyss cutglass canvas".split())
-_IRREGULAR = {"foreshore": "foreshores", "leaf": "leaves", "wharf": "wharves", "shelf": "shelves"}
+    "marshland wasteland water sand grass mud shingle gravel scree terrain rock snow ice vegetation "
+    "greenery housing parking tundra machinery rubble soil turf".split()
+)
+_ENDS_IN_S = set("bus gas grass campus terminus pass glass mass fortress".split())  # one thing all the same
+_IRREGULAR = {"aircraft": "aircraft", "leaf": "leaves", "wharf": "wharves", "shelf": "shelves"}
 _SOFT_U = re.compile(r"^(uni|use|usu|ure|eu|one\b|once)", re.IGNORECASE)
 _SILENT_H = re.compile(r"^(hour|heir|honest)", re.IGNORECASE)
-_HEAD = re.compile(r" (?:of|with|for|under|in|on|along|at|without|used|full|and) ")
+_HEAD = re.compile(r" (?:of|with|for|under|in|on|along|at|without|above|below|and) ")
 
 
 def bare(phrase: str) -> str:

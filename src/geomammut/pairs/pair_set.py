@@ -4,7 +4,7 @@ import io
 import json
 import tarfile
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -61,9 +61,7 @@ class Pair:
 
     def sample_json(self) -> dict[str, Any]:
         """Return everything but the pixels, as stored in `<id>.json`."""
-        sample = asdict(self)
-        del sample["jpeg"]
-        return sample
+        return {column.name: getattr(self, column.name) for column in fields(self) if column.name != "jpeg"}
 
 
 @dataclass

@@ -73,17 +73,27 @@ def place_of_one(
     return cell(*anchor)
 
 
-def place_of_many(anchors: Sequence[tuple[float, float]], places: Sequence[str]) -> str:
-    """Say where several things are together, given each one's anchor and place; "" if no words fit."""
+def place_of_many(bounds: Sequence[Region], places: Sequence[str]) -> str:
+    """Say where several things are together, given each one's bounding box and place.
+
+    Only what holds for all of them is said; "" if no words do.
+    """
     if len(set(places)) == 1:
         return places[0]
-    us, vs = [u for u, _ in anchors], [v for _, v in anchors]
-    wide, high = max(us) - min(us), max(vs) - min(vs)
-    u, v = sum(us) / len(us), sum(vs) / len(vs)
-    if wide < 0.45 and high < 0.45:
-        return cell(u, v)
-    if high < 0.35:
-        return _ROWS[_third(v)]
-    if wide < 0.35:
-        return _COLUMNS[_third(u)]
-    return ACROSS if len(anchors) >= 4 and wide > 0.6 and high > 0.6 else ""
+    left, top = min(box[0] for box in bounds), min(box[1] for box in bounds)
+    right, bottom = max(box[2] for box in bounds), max(box[3] for box in bounds)
+    column, row = _side(left, right), _side(top, bottom)
+    if column is not None and row is not None:
+        return _CELLS[row][column]
+    if column in (0, 2):
+        return _CELLS[1][column]
+    if row in (0, 2):
+        return _CELLS[row][1]
+    return ACROSS if len(bounds) >= 4 and right - left > 0.7 and bottom - top > 0.7 else ""
+
+
+def _side(low: float, high: float) -> int | None:
+    """Return 0, 1 or 2 for what lies wholly before, around or behind the middle, else None."""
+    third = _third((low + high) / 2)
+    holds = (high < 0.6, low > 0.2 and high < 0.8, low > 0.4)[third]
+    return third if holds else None

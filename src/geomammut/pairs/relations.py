@@ -36,7 +36,11 @@ def relations_between(
     outlines = [np.array(members[:_MAX_MEMBERS], dtype=object) for members in kinds[:_MAX_KINDS]]
     found = []
     for a, b in combinations(range(len(outlines)), 2):
-        relation = _crossing(a, b, outlines, linear) or _inside(a, b, outlines) or _beside(a, b, outlines, linear, width)
+        relation = (
+            _crossing(a, b, outlines, linear)
+            or _inside(a, b, outlines)
+            or _beside(a, b, outlines, linear, width)
+        )
         if relation is not None:
             found.append(relation)
     return tuple(found)
@@ -73,6 +77,8 @@ def _inside(a: int, b: int, outlines: list[NDArray[np.object_]]) -> Relation | N
         members, around = outlines[subject], outlines[object_]
         if shapely.get_dimensions(around[0]) != 2:
             continue
+        if not _boxes_inside(members, around):  # the cheap question first
+            continue
         whole, holder = shapely.area(members), shapely.area(around).max()
         if whole.max() > 0.6 * holder:
             continue
@@ -85,6 +91,12 @@ def _inside(a: int, b: int, outlines: list[NDArray[np.object_]]) -> Relation | N
         if (within > 0.9).all():
             return Relation(subject, "in", object_)
     return None
+
+
+def _boxes_inside(members: NDArray[np.object_], around: NDArray[np.object_]) -> bool:
+    inner, outer = shapely.bounds(members), shapely.total_bounds(around)
+    slack = 0.1 * (inner[:, 2:] - inner[:, :2]).max(initial=0.0)
+    return bool((inner[:, :2] >= outer[:2] - slack).all() and (inner[:, 2:] <= outer[2:] + slack).all())
 
 
 def _beside(

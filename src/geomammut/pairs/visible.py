@@ -1,10 +1,10 @@
 """Which landmarks are visible in a chip, how large, and where."""
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from pathlib import Path
 from typing import Any
 
 import geopandas
@@ -14,14 +14,13 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from geomammut.errors import UserError
 from geomammut.imagery.chips import Chip
+from geomammut.landmarks.taxonomy import load_taxonomy
 from geomammut.pairs import english
 from geomammut.pairs.positions import Region, place_of_many, place_of_one
 from geomammut.pairs.relations import Relation, relations_between
 
 MAX_LANDMARKS = 8  # kept per pair; more only repeats
-COLUMNS = ("landmark_id", "name", "category", "phrase", "geometry", "area_m2", "min_visible_gsd_m")
 
 # What can be told apart at all, in pixels: a thing's mean width, its area, a line's length as a share
 # of the chip's side, and the rim in which a point or a line along the edge is as good as cut off.
@@ -29,14 +28,18 @@ _MIN_WIDTH_PX, _MIN_AREA_PX, _MIN_LENGTH, _RIM = 2.0, 12.0, 0.15, 0.03
 # A thing cut by the edge must still be recognisable: a quarter of it, or a thirtieth of the chip.
 _MIN_SHARE_VISIBLE, _MIN_AREA_SHARE = 0.25, 1 / 30
 _RIBBON = 0.12  # 4π area / perimeter² below which a polygon is a ribbon: a river, a widened road
+# Some exports draw roads as ribbons; cut short by a chip's edge, one is a line all the same.
+_LINE_CATEGORIES = frozenset(
+    category.key for category in load_taxonomy().categories.values() if "area" not in category.kinds
+)
 
 
 @dataclass(frozen=True)
 class VisibleLandmark:
     """One landmark as seen in one chip.
 
-    `outline` is its visible part in chip pixels, x right, y down; `anchor` a point of it near its
-    middle and all shares 0..1; `pixels_across` the longer side of its bounding box.
+    `outline` is its visible part in chip pixels, x right, y down; `bounds` its bounding box in
+    shares of the chip; `pixels_across` the longer side of its bounding box.
     """
 
     landmark_id: str
@@ -48,13 +51,13 @@ class VisibleLandmark:
     area_share: float
     pixels_across: float
     outline: BaseGeometry
-    anchor: tuple[float, float]
+    bounds: Region
     linear: bool
     salience: float
 
     def as_json(self, count: int) -> dict[str, Any]:
         """Return the entry of a pair's `landmarks`; `count` landmarks of its category are in the chip."""
-        outline = shapely.set_precision(shapely.simplify(self.outline, 0.5), 0.1)
+        outline = shapely.transform(shapely.simplify(self.outline, 0.5), lambda xy: xy.round(1))
         return {
             "landmark_id": self.landmark_id,
             "category": self.category,
@@ -65,7 +68,7 @@ class VisibleLandmark:
             "share_visible": round(self.share_visible, 3),
             "area_share": round(self.area_share, 4),
             "pixels_across": round(self.pixels_across, 1),
-            "outline": shapely.geometry.mapping(self.outline if outline.is_empty else outline),
+            "outline": shapely.geometry.mapping(outline),
         }
 
 
@@ -114,34 +117,6 @@ class ChipContents:
         return tuple(landmark.as_json(counts[landmark.category]) for landmark in self.landmarks)
 
 
-def read_landmarks(path: Path) -> geopandas.GeoDataFrame:
-    """Read a landmark table (DESIGN §4); pieces that share an id become one landmark.
-
-    Raises:
-        UserError: It is missing, unreadable, empty, or lacks columns.
-    """
-    if not Path(path).is_file():
-        raise UserError(f"landmark table {path} not found; make it with `geomammut landmarks`")
-    try:
-        table = geopandas.read_parquet(path)
-    except (ValueError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path} is no landmark table ({reason}); make it with `geomammut landmarks`") from error
-    missing = sorted(set(COLUMNS) - set(table.columns))
-    if missing:
-        raise UserError(f"landmark table {path} lacks {', '.join(missing)}; make it with `geomammut landmarks`")
-    if table.empty:
-        raise UserError(f"landmark table {path} is empty; give `geomammut landmarks` a map of the imagery's area")
-    if table.crs is not None and table.crs.to_epsg() != 4326:
-        table = table.to_crs(4326)
-    table = table[~(table.geometry.is_empty | table.geometry.isna())]
-    if table["landmark_id"].duplicated().any():
-        area = table.groupby("landmark_id")["area_m2"].sum()
-        table = table.dissolve(by="landmark_id", as_index=False, sort=True)
-        table["area_m2"] = table["landmark_id"].map(area)
-    return table.sort_values("landmark_id", ignore_index=True)
-
-
 class LandmarkIndex:
     """The landmarks of a table, found by place."""
 
@@ -161,7 +136,7 @@ class LandmarkIndex:
         ]
         common = table["category"].value_counts()
         # A stadium tells chips apart, a house does not: the rarer in this map, the more worth saying.
-        self._rarity = {category: 1 / (1 + np.log10(count)) for category, count in common.items()}
+        self._rarity = {category: 1 / (1 + math.log10(count)) for category, count in common.items()}
         self.phrases = sorted(set(zip(self._categories, self._phrases, strict=True)))
 
     def contents(self, chip: Chip) -> ChipContents:
@@ -171,7 +146,7 @@ class LandmarkIndex:
         rows = rows[self._min_visible_gsd_m[rows] >= chip.gsd_m]
         outlines = _clipped(_in_pixels(self._geometries[rows], chip), width, height)
         landmarks = self._visible(rows, outlines, chip.gsd_m, width, height)
-        kinds = _kinds(landmarks, self._rarity, width)
+        kinds = group_kinds(landmarks, self._rarity, width)
         members = [[member.outline for member in kind.members] for kind in kinds]
         return ChipContents(
             width, height, kinds, relations_between(members, [kind.linear for kind in kinds], width)
@@ -193,7 +168,7 @@ class LandmarkIndex:
         found = []
         for i in full.tolist():
             row = int(rows[i])
-            dimension = int(self._dimension[row])
+            dimension, category = int(self._dimension[row]), self._categories[row]
             u, v = anchor_of[i][0] / width, anchor_of[i][1] / height
             in_rim = not (_RIM < u < 1 - _RIM and _RIM < v < 1 - _RIM)
             area_share = float(area[i]) / chip_area
@@ -203,7 +178,9 @@ class LandmarkIndex:
                     continue
                 if share < _MIN_SHARE_VISIBLE and area_share < _MIN_AREA_SHARE:
                     continue
-                linear = 4 * np.pi * area[i] < _RIBBON * length[i] ** 2
+                linear = category in _LINE_CATEGORIES or bool(4 * np.pi * area[i] < _RIBBON * length[i] ** 2)
+                if linear and length[i] / 2 < _MIN_LENGTH * width:
+                    continue
             elif dimension == 1:
                 share = _share(length[i] * gsd_m, self._extent_m[row])
                 if in_rim or length[i] < _MIN_LENGTH * width:
@@ -214,9 +191,12 @@ class LandmarkIndex:
                     continue
                 share, linear = 1.0, False
             box: Region = tuple((bounds[i] / scale).tolist())
-            slope = _slope(outlines[i]) if linear else 0.0
-            category = self._categories[row]
-            extent = 0.4 * min(1.0, length[i] / width / (1 if dimension == 1 else 2)) if linear else area_share**0.5
+            slope = _slope(outlines[i]) if linear and min(box[2] - box[0], box[3] - box[1]) > 0.5 else 0.0
+            extent = (
+                0.25 * min(1.0, length[i] / width / (1 if dimension == 1 else 2))
+                if linear
+                else area_share**0.5
+            )
             central = 1 - 0.4 * 2 * max(abs(u - 0.5), abs(v - 0.5)) * (area_share < 0.25 and not linear)
             salience = (0.15 + 0.85 * extent) * self._rarity[category] * (0.6 + 0.4 * share) * central
             found.append(
@@ -230,7 +210,7 @@ class LandmarkIndex:
                     area_share=area_share,
                     pixels_across=float(across[i]),
                     outline=outlines[i],
-                    anchor=(u, v),
+                    bounds=box,
                     linear=linear,
                     salience=float(salience),
                 )
@@ -251,7 +231,7 @@ def _slope(outline: BaseGeometry) -> float:
     return float(((xy - xy.mean(axis=0)) / spread).prod(axis=1).mean())
 
 
-def _kinds(landmarks: Sequence[VisibleLandmark], rarity: dict[str, float], width: int) -> tuple[Kind, ...]:
+def group_kinds(landmarks: Sequence[VisibleLandmark], rarity: dict[str, float], width: int) -> tuple[Kind, ...]:
     by_category: dict[str, list[VisibleLandmark]] = defaultdict(list)
     for landmark in landmarks:
         by_category[landmark.category].append(landmark)
@@ -271,17 +251,19 @@ def _kinds(landmarks: Sequence[VisibleLandmark], rarity: dict[str, float], width
                 category=category,
                 phrase=members[0].phrase,
                 members=tuple(members),
-                position=place_of_many([member.anchor for member in members], places),
+                position=place_of_many([member.bounds for member in members], places),
                 linear=linear,
                 countable=countable,
-                salience=max(members[0].salience, 0.0 if linear else (0.15 + 0.85 * together) * rarity[category] * 0.8),
+                salience=max(
+                    members[0].salience, 0.0 if linear else (0.15 + 0.85 * together) * rarity[category] * 0.8
+                ),
             )
         )
     return tuple(sorted(kinds, key=lambda kind: (-kind.salience, kind.category)))
 
 
 def lengths_m(geometries: NDArray[np.object_]) -> NDArray[np.float64]:
-    """Return the length on the ground of each line, in metres (on a sphere: to half a percent); 0 for others."""
+    """Return the length on the ground of each line, in metres (to half a percent); 0 for others."""
     lines = np.flatnonzero(shapely.get_dimensions(geometries) == 1)
     parts, owner = shapely.get_parts(geometries[lines], return_index=True)
     lonlat, part = shapely.get_coordinates(parts, return_index=True)

@@ -1,8 +1,8 @@
 """`pairs web`: keep, of a table of urls and alt-texts, the images taken from above.
 
 The stages are in `web_stages`, here in their order, from the cheapest to the dearest: text, alt-text, fetch,
-image, classifier (if a model is given), duplicates. What a row's words can decide is decided before anything is
-fetched. Every row of the table is accounted for in `decisions.parquet` beside the pairs.
+image, classifier (if a model is given), duplicates. What a row's words can decide is decided before
+anything is fetched. Every row of the table is accounted for in `decisions.parquet` beside the pairs.
 """
 
 import tempfile
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import BoundedSemaphore
 from typing import TypeVar
 
 import pyarrow as pa
@@ -46,6 +47,7 @@ DECISIONS_SCHEMA = pa.schema(
     ]
 )
 DOWNLOADS = 16  # at a time
+DECODERS = 4  # images decoded at a time: each may take 200 MB
 AHEAD = 64  # answers held while an earlier, slower one is waited for
 
 Item = TypeVar("Item")
@@ -102,8 +104,8 @@ def pairs_web(table: Path, out: Path, *, classifier: str | None = None, seed: in
     Args:
         table: Parquet, CSV, TSV or JSONL with a url and an alt-text column, found by their usual names. A url
             is http(s), or a path relative to the table's folder that stays inside it.
-        out: Folder of the pair set (DESIGN §4), with `decisions.parquet`: for every row of the table, the stage
-            that dropped it and why, or its pair's id.
+        out: Folder of the pair set (DESIGN §4), with `decisions.parquet`: for every row of the table, the
+            stage that dropped it and why, or its pair's id.
         classifier: A model (directory, hub id, `open_clip:NAME/TAG`) that also judges the images, zero-shot.
         seed: Every verb takes one; nothing here is drawn by chance, and the order of answers changes nothing.
 
@@ -163,13 +165,15 @@ def _fetch_and_read(
 ) -> list[Candidate]:
     """Fetch and judge the images, DOWNLOADS at a time; they go to the spool in the table's order."""
     asked = _one_a_url(candidates)
+    decoders = BoundedSemaphore(DECODERS)
 
     def look(candidate: Candidate) -> tuple[str, WebImage | Dropped]:
         stage = "fetch"
         try:
             data = fetch(candidate.url, folder)
             stage = "image"
-            return stage, read_image(data)
+            with decoders:
+                return stage, read_image(data)
         except Dropped as dropped:
             return stage, dropped
 
@@ -316,7 +320,7 @@ def _card(table: Path, classifier: str | None, funnel: Funnel) -> str:
 Images that the web's own words say were taken from above, with their cleaned alt-texts as captions.
 
 Made by `geomammut pairs web` {__version__} with the text rules {rules} and {judge}.
-Images are JPEG, at most {STORED_SIDE} pixels a side. What became of every row of the table is in `{DECISIONS}`.
+Images are JPEG, at most {STORED_SIDE} pixels a side. What became of every row is in `{DECISIONS}`.
 
 | stage | in | out | dropped |
 |---|---|---|---|

@@ -35,8 +35,9 @@ def train(
 ) -> Path:
     """Train a model by a recipe and write it as the model directory `out`.
 
-    Beside the model, `out` gets `log.jsonl` (one line a step), `stages/NAME` (the model after each stage),
-    `recipe.json` (the recipe as it was understood) and, until the end, `checkpoint`. On one device, the
+    Beside the model, `out` gets `log.jsonl` (one line a step), `stages/NAME` (the model after each
+    stage; `start` is before any), `recipe.json` (the recipe as it was understood) and, until the end,
+    `checkpoint.safetensors`. On one device, the
     result depends on the recipe and its seed alone, interrupted and resumed or not.
 
     Args:
@@ -72,6 +73,8 @@ def run(plan: Recipe, out: Path, *, resume: bool, extra_loss: ExtraLoss | None =
     if checkpoint is not None:
         checkpoint.restore(model, optimizer)
         stage_index, step = checkpoint.stage, checkpoint.step
+    else:
+        save_model(model, out / "stages" / "start")
     log.cut(stage_index, step)
     for index, stage in enumerate(plan.stages):
         if index < stage_index:

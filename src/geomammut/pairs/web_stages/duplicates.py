@@ -34,7 +34,7 @@ def perceptual_hash(image: Image.Image) -> int:
 def duplicates_of(hashes: Sequence[int]) -> list[int | None]:
     """For each hash, say which earlier one it repeats.
 
-    An item repeats the nearest (then the earliest) kept item within MAX_DISTANCE bits; else it is kept itself.
+    An item repeats the nearest (then the earliest) kept item within MAX_DISTANCE bits, or is kept itself.
     So the order is the preference: sort the best first.
 
     Two hashes that differ in at most 6 bits agree in at least 2 of 8 blocks, so it is enough to compare items

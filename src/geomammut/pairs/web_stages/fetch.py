@@ -23,6 +23,8 @@ MAX_REDIRECTS = 5
 SILENCE_S = 10.0  # longest wait for the next bytes
 DEADLINE_S = 30.0  # longest download, from the first connection to the last byte
 ATTEMPTS = 3
+DEFAULT_PORTS = {"http": 80, "https": 443}
+REDIRECT_STATUS = {301, 302, 303, 307, 308}
 TRANSIENT_STATUS = {408, 429, 500, 502, 503, 504}
 HEADERS = {"User-Agent": f"geomammut/{__version__}", "Accept": "image/*", "Connection": "close"}
 
@@ -45,8 +47,8 @@ def fetch(url: str, folder: Path) -> bytes:
     Raises:
         Dropped: It cannot or must not be read; the reason says why.
     """
-    scheme = _split(url).scheme.lower()
-    if scheme in ("http", "https"):
+    scheme = _split(url).scheme
+    if scheme in DEFAULT_PORTS:
         return _fetch_web(url)
     if scheme or url.startswith("//"):
         raise Dropped("neither http(s) nor a relative path", url)
@@ -79,7 +81,9 @@ class _TryAgainError(Exception):
 
 
 def _fetch_web(url: str) -> bytes:
-    @stamina.retry(on=_TryAgainError, attempts=ATTEMPTS, timeout=None, wait_initial=0.2, wait_max=3.0)
+    @stamina.retry(
+        on=_TryAgainError, attempts=ATTEMPTS, timeout=None, wait_initial=0.2, wait_max=3.0, wait_jitter=0.3
+    )
     def ask() -> bytes:
         try:
             return _download(url, time.monotonic() + DEADLINE_S)
@@ -98,60 +102,54 @@ def _fetch_web(url: str) -> bytes:
 
 def _download(url: str, deadline: float) -> bytes:
     for _ in range(MAX_REDIRECTS + 1):
-        parts = _split(_quoted(url))
-        if parts.scheme not in ("http", "https"):
+        parts = _split(url)
+        if parts.scheme not in DEFAULT_PORTS:
             raise Dropped("redirected away from http(s)", url)
-        connection = http.client.HTTPConnection(cast(str, parts.hostname), parts.port)
+        connection = http.client.HTTPConnection(cast(str, parts.hostname), _port(parts))
+        connection.default_port = DEFAULT_PORTS[parts.scheme]  # left out of the Host header
         connection.sock = cast(socket.socket, _connect(parts, deadline))
         try:
-            connection.request(
-                "GET", urlunsplit(("", "", parts.path or "/", parts.query, "")), headers=HEADERS
-            )
+            target = urlunsplit(("", "", parts.path or "/", parts.query, ""))
+            connection.request("GET", target, headers=HEADERS)
             answer = connection.getresponse()
             location = answer.headers.get("Location")
-            if answer.status in (301, 302, 303, 307, 308) and location:
+            if answer.status in REDIRECT_STATUS and location:
                 url = urljoin(url, location)
                 continue
             if answer.status != 200:
                 dropped = Dropped("server refused", f"HTTP {answer.status}")
                 raise _TryAgainError(dropped) if answer.status in TRANSIENT_STATUS else dropped
             data = answer.read(MAX_BYTES + 1)
-        except (http.client.InvalidURL, UnicodeError) as error:
+        except (http.client.InvalidURL, ValueError) as error:
             raise Dropped("malformed url", str(error)) from error
         finally:
             connection.close()
         if len(data) > MAX_BYTES:
             raise Dropped("too many bytes", f"more than {MAX_BYTES}")
+        if answer.length:  # `read` with a size does not tell an early end
+            raise http.client.IncompleteRead(data, answer.length)
         return data
     raise Dropped("too many redirects", url)
 
 
 def _split(url: str) -> SplitResult:
-    """Split `url`, or drop what is none."""
+    """Split `url`, percent-encoding what tables leave raw (spaces, accents), or drop what is none."""
     try:
-        parts = urlsplit(url)
-        if parts.scheme in ("http", "https"):
+        parts = urlsplit(url.strip())
+        if parts.scheme in DEFAULT_PORTS:
             if not parts.hostname or parts.username is not None:
                 raise ValueError("no host, or a user's name before it")
             _ = parts.port  # raises if it is no number
     except ValueError as error:
         raise Dropped("malformed url", f"{url}: {error}") from error
-    return parts
-
-
-def _quoted(url: str) -> str:
-    """Percent-encode what tables leave raw in a path: spaces, accents."""
-    parts = urlsplit(url.strip())
     safe = "%/:=&?~+!$,;'@()*[]"
-    return urlunsplit(
-        (parts.scheme, parts.netloc, quote(parts.path, safe=safe), quote(parts.query, safe=safe), "")
-    )
+    return parts._replace(path=quote(parts.path, safe=safe), query=quote(parts.query, safe=safe), fragment="")
 
 
 def _connect(parts: SplitResult, deadline: float) -> "_TimedSocket":
     """Connect to the host of `parts`; its addresses are resolved once, checked, and used as checked."""
     host = cast(str, parts.hostname)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
+    port = _port(parts)
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
@@ -175,6 +173,10 @@ def _connect(parts: SplitResult, deadline: float) -> "_TimedSocket":
             plain.close()
             raise
     raise failure or OSError(f"{host} has no address")
+
+
+def _port(parts: SplitResult) -> int:
+    return parts.port or DEFAULT_PORTS[parts.scheme]
 
 
 def is_public(address: str) -> bool:

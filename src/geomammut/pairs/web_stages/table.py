@@ -74,9 +74,7 @@ def _column(table: Path, columns: list[str], what: str, usual: tuple[str, ...]) 
     for name in usual:
         if name in by_lower:
             return by_lower[name]
-    raise UserError(
-        f"{table} has no {what} column among {', '.join(columns)}; name it {usual[0]!r} (or {', '.join(usual[1:4])} …)"
-    )
+    raise UserError(f"{table} has no {what} column among {', '.join(columns)}; name one {usual[0]!r}")
 
 
 def _first_line(error: Exception) -> str:

@@ -121,9 +121,7 @@ def _folded(text: Expression) -> Expression:
 def _fold(phrase: str) -> str:
     """Fold a phrase of the rules as `_folded` folds a text."""
     decomposed = unicodedata.normalize("NFD", phrase.replace("-", " ").lower())
-    return "".join(
-        letter for letter in decomposed if letter not in "'’´`" and not "\u0300" <= letter <= "\u036f"
-    )
+    return re.sub(ABSENT, "", decomposed)
 
 
 def _any_of(phrases: Iterable[str], whole_words: bool = True) -> str:

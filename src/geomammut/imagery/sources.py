@@ -1,0 +1,208 @@
+"""Imagery as the user has it: GeoTIFFs, folders of them, MBTiles, XYZ tiles, opened as one kind of thing."""
+
+import math
+import re
+import sqlite3
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyproj
+import rasterio
+from rasterio.enums import ColorInterp
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import DatasetReader
+
+from geomammut.errors import UserError
+from geomammut.imagery.tiles import find_tiles, tile_level
+from geomammut.progress import console
+
+RASTER_SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2")
+_STRETCH_PERCENTILES = (2.0, 98.0)
+_STRETCH_PIXELS = 1024  # the longer side of the overview on which the percentiles are taken
+
+
+@dataclass(frozen=True)
+class ImagerySource:
+    """One raster, with what is needed to read it as 8-bit RGB.
+
+    Attributes:
+        name: The file's or folder's name.
+        dataset: What `rasterio.open` takes: a path, or a virtual raster as XML for a folder of tiles.
+        crs: Coordinate system, as an authority code or WKT.
+        bounds: Left, bottom, right, top in `crs`.
+        gsd_m: Size of a pixel on the ground at the centre, in metres.
+        acquired: Time of acquisition as the file states it (ISO 8601), or None.
+        bands: The three bands (from 1) taken as red, green and blue.
+        stretch: (low, high) a band, mapped to 0–255; None for 8-bit imagery, which is taken as it is.
+            It is the 2nd and 98th percentile of an overview of the whole raster.
+        coarser: The same imagery at coarser levels, finest first (the other zooms of a folder of tiles).
+    """
+
+    name: str
+    dataset: str
+    crs: str
+    bounds: tuple[float, float, float, float]
+    gsd_m: float
+    acquired: str | None = None
+    bands: tuple[int, int, int] = (1, 2, 3)
+    stretch: tuple[tuple[float, float], ...] | None = None
+    coarser: tuple["ImagerySource", ...] = ()
+
+    def at(self, gsd_m: float) -> "ImagerySource":
+        """Return the coarsest level that still resolves `gsd_m` (to 2%), or the finest if none does."""
+        fine_enough = [level for level in self.coarser if level.gsd_m <= gsd_m * 1.02]
+        return max(fine_enough, key=lambda level: level.gsd_m, default=self)
+
+
+def open_sources(paths: Sequence[str | Path]) -> list[ImagerySource]:
+    """Return the imagery found at `paths`, in their order; nothing but headers and overviews is read.
+
+    A path is a GeoTIFF, COG or other raster that GDAL reads, an `.mbtiles` file, a folder of GeoTIFFs, a
+    folder of XYZ tiles (`[PREFIX-]x-y-z.png`, or `z/x/y.png` below it), or a GDAL address (`https://…`,
+    `s3://…`, `/vsi…`).
+
+    Raises:
+        UserError: Nothing is there, it is no imagery, or it has no coordinate system.
+    """
+    sources = [source for path in paths for source in _open_path(path)]
+    if not sources:
+        raise UserError("no imagery is given; give a GeoTIFF, an .mbtiles file or a folder of XYZ tiles")
+    return sources
+
+
+def _open_path(path: str | Path) -> Iterator[ImagerySource]:
+    text = str(path)
+    if "://" in text or text.startswith("/vsi"):
+        yield _open_raster(text, text.rsplit("/", 1)[-1])
+        return
+    local = Path(path)
+    if local.is_dir():
+        yield from _open_folder(local)
+        return
+    if not local.exists():
+        raise UserError(
+            f"imagery {path} does not exist; give a GeoTIFF, an .mbtiles file or a folder of tiles"
+        )
+    if local.suffix.lower() == ".mbtiles":
+        _refuse_vector_tiles(local)
+    yield _open_raster(str(local), local.name)
+
+
+def _open_folder(folder: Path) -> Iterator[ImagerySource]:
+    rasters = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in RASTER_SUFFIXES]
+    for path in rasters:
+        yield _open_raster(str(path), path.name)
+    tiles = find_tiles(folder)
+    for prefix, zooms in tiles.items():
+        levels = []
+        for zoom in sorted(zooms, reverse=True):
+            level = tile_level(zoom, zooms[zoom])
+            if level is not None:
+                if level.unreadable:
+                    console.print(
+                        f"note: {folder}: {level.unreadable} tiles of zoom {zoom} are no images: left out"
+                    )
+                levels.append(_open_raster(level.dataset, f"{prefix or folder.name} z{zoom}"))
+        if levels:
+            yield replace(levels[0], name=prefix or folder.name, coarser=tuple(levels[1:]))
+    if not rasters and not tiles:
+        raise UserError(
+            f"{folder} holds no imagery; put GeoTIFFs or XYZ tiles named x-y-z.png (or z/x/y.png) in it"
+        )
+
+
+def _refuse_vector_tiles(path: Path) -> None:
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)) as database:
+            row = database.execute("select value from metadata where name = 'format'").fetchone()
+    except sqlite3.Error as error:
+        raise UserError(f"{path} is no readable MBTiles file ({error}); get it again") from error
+    if row is not None and row[0] in ("pbf", "mvt"):
+        raise UserError(
+            f"{path} holds vector tiles, no imagery; give an .mbtiles file of png, jpg or webp tiles"
+        )
+
+
+def _open_raster(dataset: str, name: str) -> ImagerySource:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with rasterio.open(dataset) as raster:
+                return _describe(raster, dataset, name)
+    except RasterioError as error:
+        reason = " ".join(str(error).split()).replace(dataset, name)
+        raise UserError(f"imagery {name} cannot be read ({reason}); is it a raster?") from error
+
+
+def _describe(raster: DatasetReader, dataset: str, name: str) -> ImagerySource:
+    if raster.crs is None:
+        how = f"`rio edit-info --crs EPSG:… {name}` or `gdal_edit -a_srs EPSG:… {name}`"
+        raise UserError(f"imagery {name} has no coordinate system; set it with {how}")
+    if raster.transform.is_identity:
+        raise UserError(f"imagery {name} has no position; set it with `rio edit-info --transform … {name}`")
+    if any(np.issubdtype(np.dtype(kind), np.complexfloating) for kind in raster.dtypes):
+        raise UserError(f"imagery {name} holds complex numbers (raw radar?); give a picture of it")
+    if raster.colorinterp[0] == ColorInterp.palette:
+        how = f"`gdal_translate -expand rgb {name} rgb.tif`"
+        raise UserError(
+            f"imagery {name} holds numbers of colours (a palette), as masks do; make a picture with {how}"
+        )
+    authority = raster.crs.to_authority()
+    bands = _colour_bands(raster)
+    return ImagerySource(
+        name=name,
+        dataset=dataset,
+        crs=":".join(authority) if authority else raster.crs.to_wkt(),
+        bounds=tuple(raster.bounds),
+        gsd_m=ground_sample_distance(raster),
+        acquired=_acquired(raster),
+        bands=bands,
+        stretch=None if raster.dtypes[bands[0] - 1] == "uint8" else _stretch(raster, bands),
+    )
+
+
+def ground_sample_distance(raster: DatasetReader) -> float:
+    """Return the side, in metres on the ground, of a square as large as the raster's central pixel."""
+    to_degrees = pyproj.Transformer.from_crs(raster.crs, "EPSG:4326", always_xy=True)
+    column, row = raster.width / 2, raster.height / 2
+    corners = [raster.transform @ (column + dx, row + dy) for dx, dy in ((0, 0), (1, 0), (1, 1), (0, 1))]
+    lons, lats = to_degrees.transform([x for x, _ in corners], [y for _, y in corners])
+    area_m2, _ = pyproj.Geod(ellps="WGS84").polygon_area_perimeter(lons, lats)
+    return math.sqrt(abs(area_m2))
+
+
+def _colour_bands(raster: DatasetReader) -> tuple[int, int, int]:
+    """Return the bands that say they are red, green and blue, else the first three, else grey thrice."""
+    meanings = list(raster.colorinterp)
+    rgb = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+    if all(colour in meanings for colour in rgb):
+        red, green, blue = (meanings.index(colour) + 1 for colour in rgb)
+        return red, green, blue
+    pictures = [band for band, meaning in enumerate(meanings, start=1) if meaning != ColorInterp.alpha]
+    return (pictures[0], pictures[1], pictures[2]) if len(pictures) >= 3 else (pictures[0],) * 3
+
+
+def _stretch(raster: DatasetReader, bands: tuple[int, int, int]) -> tuple[tuple[float, float], ...]:
+    scale = min(1.0, _STRETCH_PIXELS / max(raster.width, raster.height))
+    shape = (3, max(1, round(raster.height * scale)), max(1, round(raster.width * scale)))
+    overview = raster.read(list(bands), out_shape=shape, masked=True).astype(np.float64)
+    limits = []
+    for band in overview:
+        values = band.compressed()
+        values = values[np.isfinite(values)]
+        low, high = np.percentile(values, _STRETCH_PERCENTILES) if len(values) else (0.0, 0.0)
+        limits.append((float(low), float(high)))
+    return tuple(limits)
+
+
+def _acquired(raster: DatasetReader) -> str | None:
+    text = raster.tags(ns="IMAGERY").get("ACQUISITIONDATETIME") or raster.tags().get("TIFFTAG_DATETIME")
+    stated = re.match(r"(\d{4})[:-](\d\d)[:-](\d\d)(?:[ T](\d\d:\d\d:\d\d))?", text or "")
+    if stated is None:
+        return None
+    year, month, day, time = stated.groups()
+    return f"{year}-{month}-{day}" + (f"T{time}" if time else "")
