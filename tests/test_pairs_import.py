@@ -62,7 +62,11 @@ def test_a_split_is_imported_and_losses_are_counted(benchmark: tuple[Path, Path]
     annotations, images = benchmark
     out = pairs_import(annotations, images, "train", tmp_path / "pairs")
     pairs = PairSet(out)
-    assert pairs.captions == [["an airport .", "an airport .", "many planes"], ["a beach"], ["the same airport"]]
+    assert pairs.captions == [
+        ["an airport .", "an airport .", "many planes"],
+        ["a beach"],
+        ["the same airport"],
+    ]
     jpegs = pairs.read_jpegs([0, 1, 2])
     assert jpegs[0] == (images / "a.jpg").read_bytes()
     assert Image.open(io.BytesIO(jpegs[1])).format == "JPEG"
@@ -101,7 +105,10 @@ def test_missing_inputs_are_named(benchmark: tuple[Path, Path], tmp_path: Path) 
 
 def test_rsicd_val(shared_data: Path, tmp_path: Path) -> None:
     out = pairs_import(
-        shared_data / "rsicd" / "dataset_rsicd.json", shared_data / "rsicd" / "images", "val", tmp_path / "pairs"
+        shared_data / "rsicd" / "dataset_rsicd.json",
+        shared_data / "rsicd" / "images",
+        "val",
+        tmp_path / "pairs",
     )
     report = pairs_check(out)
     assert (report["pairs"], report["captions"]) == (506, 2530)

@@ -87,7 +87,8 @@ def test_counts_and_positions_are_of_all_of_a_kind_though_few_are_kept(tmp_path:
 def test_every_kind_is_kept_before_a_second_of_any(tmp_path: Path) -> None:
     houses = [area(box(8 + 12 * i, 8, 7, 7), building="house") for i in range(9)]
     contents = contents_of(
-        tmp_path, [*houses, area(box(40, 60, 50, 50), leisure="stadium"), line([(0, 40), (128, 40)], railway="rail")]
+        tmp_path,
+        [*houses, area(box(40, 60, 50, 50), leisure="stadium"), line([(0, 40), (128, 40)], railway="rail")],
     )
     assert {landmark.category for landmark in contents.landmarks} == {"house", "stadium", "railway"} | {
         kind.category for kind in contents.kinds
@@ -198,8 +199,12 @@ def test_mistakes_end_in_one_line(tmp_path: Path) -> None:
     assert not out.exists()
 
 
-@pytest.mark.parametrize(("place", "gsd", "category"), [("sintra", 1.0, "track_road"), ("uganda", 0.3, "building")])
-def test_real_tiles_with_their_map(shared_data: Path, tmp_path: Path, place: str, gsd: float, category: str) -> None:
+@pytest.mark.parametrize(
+    ("place", "gsd", "category"), [("sintra", 1.0, "track_road"), ("uganda", 0.3, "building")]
+)
+def test_real_tiles_with_their_map(
+    shared_data: Path, tmp_path: Path, place: str, gsd: float, category: str
+) -> None:
     table = landmarks(shared_data / place / "labels.geojson", tmp_path / "landmarks.parquet")
     out = pairs_landmarks([shared_data / place / "tiles"], table, tmp_path / "pairs", size=128, gsd=gsd)
     report = pairs_check(out)

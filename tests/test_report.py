@@ -379,13 +379,14 @@ def test_outlines_of_every_kind_can_be_drawn() -> None:
             "POLYGON ((0 0, 9 0, 9 9, 0 0), (1 1, 2 1, 2 2, 1 1))",
             "GEOMETRYCOLLECTION (POINT (1 1), MULTILINESTRING ((0 0, 1 1), (2 2, 3 3)))",
             "POLYGON EMPTY",
+            "LINESTRING EMPTY",
         ]
     )
     paths = [svg_path(each) for each in shapes]
     assert paths[1] == "M0.0 0.0L3.0 4.0"
     assert paths[2].count("M") == paths[2].count("Z") == 2
     assert paths[3].count("M") == 3
-    assert paths[4] == ""
+    assert paths[4] == paths[5] == ""
 
 
 def test_masks_have_their_classes_colours() -> None:

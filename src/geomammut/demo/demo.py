@@ -101,7 +101,13 @@ class _Demonstration:
                 f"{name} pairs",
                 folder,
                 lambda folder=folder, area=area: pairs_landmarks(
-                    [self.place / "mosaic.tif"], table, folder, size=CHIP_PX, gsd=GSD_M, area=area, seed=self.seed
+                    [self.place / "mosaic.tif"],
+                    table,
+                    folder,
+                    size=CHIP_PX,
+                    gsd=GSD_M,
+                    area=area,
+                    seed=self.seed,
                 ),
             )
         web = self.out / "pairs" / "web"
@@ -109,7 +115,10 @@ class _Demonstration:
 
     def _train(self) -> None:
         stages = read_recipe(HERE / "recipe.toml", Recipe).stages
-        overrides = [f"pairs.{name}={self.out / 'pairs' / kind}" for name, kind in (("web", "web"), ("landmarks", "train"))]
+        overrides = [
+            f"pairs.{name}={self.out / 'pairs' / kind}"
+            for name, kind in (("web", "web"), ("landmarks", "train"))
+        ]
         for number, stage in enumerate(stages):
             overrides.append(f"stages.{number}.samples={self._samples(stage.samples)}")
         self._step(
@@ -196,7 +205,12 @@ class _Demonstration:
                     f"segment {image.stem}, {name}",
                     made,
                     lambda image=image, made=made, model=model: segment(
-                        str(model), image, ", ".join(names), made, geojson=made.with_suffix(".geojson"), window=WINDOW
+                        str(model),
+                        image,
+                        ", ".join(names),
+                        made,
+                        geojson=made.with_suffix(".geojson"),
+                        window=WINDOW,
                     ),
                 )
         for text in HEATMAP_TEXTS:

@@ -64,7 +64,15 @@ def farmland(sheet: Sheet, usable: shapely.Geometry, frame: Frame, quarters: lis
             sheet.fill(AREA, shape, tone, "farm", 0.0)
             sheet.stripes(AREA, shape, angle, period, 0.45, rows, "farm")
             if rng.random() < 0.7:  # tramlines
-                sheet.stripes(AREA, shape, angle, float(rng.uniform(18, 30)), 0.05, sheet.vary((150, 128, 96), 6), "farm")
+                sheet.stripes(
+                    AREA,
+                    shape,
+                    angle,
+                    float(rng.uniform(18, 30)),
+                    0.05,
+                    sheet.vary((150, 128, 96), 6),
+                    "farm",
+                )
             if rng.random() < 0.35:  # headland
                 inner = shapely.buffer(part, -8)
                 for core in outline_pieces(inner):
@@ -122,7 +130,13 @@ def forest(sheet: Sheet, usable: shapely.Geometry, frame: Frame) -> None:
         holes.append(shapely.Polygon(blob(rng, x, y, rng.uniform(16, 44), rng.uniform(14, 34), 0.4)))
     cleared = shapely.difference(wood, shapely.union_all(holes)) if holes else wood
     if rng.random() < 0.6:
-        ends = frame.at([(-frame.width * 0.6, rng.uniform(-0.3, 0.3) * frame.depth), (0, rng.uniform(-0.3, 0.3) * frame.depth), (frame.width * 0.6, rng.uniform(-0.3, 0.3) * frame.depth)])
+        ends = frame.at(
+            [
+                (-frame.width * 0.6, rng.uniform(-0.3, 0.3) * frame.depth),
+                (0, rng.uniform(-0.3, 0.3) * frame.depth),
+                (frame.width * 0.6, rng.uniform(-0.3, 0.3) * frame.depth),
+            ]
+        )
         ride = smooth(ends, 4)
         inside_ride = shapely.intersection(shapely.LineString(ride), shapely.buffer(usable, 2))
         for part in shapely.get_parts(inside_ride):
@@ -145,7 +159,9 @@ def forest(sheet: Sheet, usable: shapely.Geometry, frame: Frame) -> None:
                 sheet.tree(x, y, rng.uniform(2.2, 4.0), sheet.vary(colours[kinds[0]], 6), 10)
         for _ in range(int(rng.integers(0, 3))):
             x, y = part.representative_point().coords[0] + rng.uniform(-90, 90, 2)
-            patch = shapely.intersection(shapely.Polygon(blob(rng, x, y, 50, 40, 0.5)), shapely.buffer(part, -6))
+            patch = shapely.intersection(
+                shapely.Polygon(blob(rng, x, y, 50, 40, 0.5)), shapely.buffer(part, -6)
+            )
             for piece in outline_pieces(patch, 400):
                 if not piece.interiors:
                     sheet.fill(DETAIL, ring(piece), colours[kinds[1]], kinds[1])
@@ -238,7 +254,9 @@ def lake(sheet: Sheet, ground: Points, frame: Frame) -> None:
 def _beach(sheet: Sheet, frame: Frame, shore: Points, centre: Points) -> None:
     """Sand along a stretch of the shore, with parasols."""
     rng = sheet.rng
-    local = (shore - centre) @ np.array([[math.cos(-frame.angle), math.sin(-frame.angle)], [-math.sin(-frame.angle), math.cos(-frame.angle)]])
+    local = (shore - centre) @ np.array(
+        [[math.cos(-frame.angle), math.sin(-frame.angle)], [-math.sin(-frame.angle), math.cos(-frame.angle)]]
+    )
     turn = np.arctan2(local[:, 1] / frame.depth, local[:, 0] / frame.width)
     middle = float(rng.choice([-1.5, 0.1, 3.0]) + rng.uniform(-0.2, 0.2))
     distance = np.abs(np.remainder(turn - middle + np.pi, 2 * np.pi) - np.pi)
@@ -262,7 +280,15 @@ def _beach(sheet: Sheet, frame: Frame, shore: Points, centre: Points) -> None:
     for _ in range(60):
         k = int(rng.integers(2, len(line) - 2))
         x, y = line[k] + out[k] * rng.uniform(3, max(4, float(width[k, 0]) - 3))
-        sheet.disc(BUILDING, x, y, float(rng.uniform(0.8, 1.4)), sheet.pick((210, 60, 60), (60, 120, 200), (240, 220, 90), (240, 240, 240)), "sand", 2.0)
+        sheet.disc(
+            BUILDING,
+            x,
+            y,
+            float(rng.uniform(0.8, 1.4)),
+            sheet.pick((210, 60, 60), (60, 120, 200), (240, 220, 90), (240, 240, 240)),
+            "sand",
+            2.0,
+        )
 
 
 def _marina(sheet: Sheet, frame: Frame, shore: Points) -> None:
@@ -271,8 +297,10 @@ def _marina(sheet: Sheet, frame: Frame, shore: Points) -> None:
     wide = float(rng.uniform(110, 170))
     local = np.stack(
         [
-            (shore[:, 0] - frame.cx) * math.cos(frame.angle) + (shore[:, 1] - frame.cy) * math.sin(frame.angle),
-            -(shore[:, 0] - frame.cx) * math.sin(frame.angle) + (shore[:, 1] - frame.cy) * math.cos(frame.angle),
+            (shore[:, 0] - frame.cx) * math.cos(frame.angle)
+            + (shore[:, 1] - frame.cy) * math.sin(frame.angle),
+            -(shore[:, 0] - frame.cx) * math.sin(frame.angle)
+            + (shore[:, 1] - frame.cy) * math.cos(frame.angle),
         ],
         axis=1,
     )
@@ -282,7 +310,13 @@ def _marina(sheet: Sheet, frame: Frame, shore: Points) -> None:
     deck = sheet.pick((176, 160, 132), (190, 186, 176), (150, 136, 116))
     land = frame.inner(-wide / 2 - 14, quay_y, wide / 2 + 14, frame.depth / 2)
     sheet.fill(DETAIL, land.whole(), sheet.vary((170, 164, 152), 5), "paved")
-    sheet.fill(DETAIL, frame.rect(-wide / 2 - 14, quay_y - 1.5, wide / 2 + 14, quay_y + 1.5), (196, 190, 178), "marina", 1.0)
+    sheet.fill(
+        DETAIL,
+        frame.rect(-wide / 2 - 14, quay_y - 1.5, wide / 2 + 14, quay_y + 1.5),
+        (196, 190, 178),
+        "marina",
+        1.0,
+    )
     sheet.take(land.whole())
     piers = max(3, int(wide / rng.uniform(28, 38)))
     reach = float(rng.uniform(48, 76))
@@ -296,7 +330,11 @@ def _marina(sheet: Sheet, frame: Frame, shore: Points) -> None:
                 if rng.random() < 0.5:
                     sheet.line(DETAIL, frame.at([(x, y), (x + way * 8, y)]), 0.6, deck, "marina", 0.8)
                 if rng.random() < 0.78:
-                    _boat(sheet, *frame.at([(x + way * 6.2, y - 2.3)])[0], frame.angle + (0 if way > 0 else math.pi))
+                    _boat(
+                        sheet,
+                        *frame.at([(x + way * 6.2, y - 2.3)])[0],
+                        frame.angle + (0 if way > 0 else math.pi),
+                    )
     basin = frame.rect(-wide / 2 - 12, quay_y - reach - 18, wide / 2 + 12, quay_y)
     cargo = rng.random() < 0.3
     harbour = frame.rect(-wide / 2 - 14, quay_y - reach - 18, wide / 2 + 14, frame.depth / 2)
@@ -305,17 +343,39 @@ def _marina(sheet: Sheet, frame: Frame, shore: Points) -> None:
     else:
         sheet.map_area(harbour, leisure="marina", name=sheet.namer.of("marina", 0.8))
     mole_y = quay_y - reach - 16
-    mole = smooth(frame.at([(side * (wide / 2 + 10), quay_y), (side * (wide / 2 + 12), mole_y), (-side * wide * 0.25, mole_y - 4)]), 3)
+    mole = smooth(
+        frame.at(
+            [
+                (side * (wide / 2 + 10), quay_y),
+                (side * (wide / 2 + 12), mole_y),
+                (-side * wide * 0.25, mole_y - 4),
+            ]
+        ),
+        3,
+    )
     sheet.line(DETAIL, mole, 7, (122, 116, 108), "marina", 1.8)
     for spot, heading in zip(*along(mole, 1.6), strict=True):
         normal = np.array([-heading[1], heading[0]])
         for _ in range(2):
             px, py = spot + normal * rng.uniform(-3.4, 3.4)
-            sheet.disc(MARKING, px, py, float(rng.uniform(0.6, 1.3)), sheet.pick((152, 146, 138), (104, 100, 96), (178, 172, 162)), "marina", 2.2)
+            sheet.disc(
+                MARKING,
+                px,
+                py,
+                float(rng.uniform(0.6, 1.3)),
+                sheet.pick((152, 146, 138), (104, 100, 96), (178, 172, 162)),
+                "marina",
+                2.2,
+            )
     sheet.map_line(mole, man_made="breakwater")
     club = frame.inner(-wide / 2, quay_y + 8, -wide / 2 + 34, quay_y + 20)
     flat_block(sheet, club, sheet.pick((206, 204, 198), (140, 100, 84)), 6, units=3, building="yes")
-    house(sheet, frame.inner(wide / 2 - 18, quay_y + 8, wide / 2 - 4, quay_y + 17), PALETTES[1], building="boathouse")
+    house(
+        sheet,
+        frame.inner(wide / 2 - 18, quay_y + 8, wide / 2 - 4, quay_y + 17),
+        PALETTES[1],
+        building="boathouse",
+    )
     lot = frame.inner(-wide / 2 + 2, quay_y + 24, wide / 2, frame.depth / 2 - 4)
     if lot.depth > 18:
         parking(sheet, lot, full=0.6)
@@ -331,9 +391,19 @@ def _boat(sheet: Sheet, x: float, y: float, angle: float) -> None:
     boat = Frame(x, y, angle, long, wide)
     a, b = long / 2, wide / 2
     hull = boat.at([(-a, -b), (a * 0.3, -b), (a, 0), (a * 0.3, b), (-a, b)])
-    sheet.fill(MARKING, hull, sheet.pick((240, 240, 240), (236, 236, 232), (60, 70, 100), (150, 60, 50), amount=4), "marina", 1.4)
-    sheet.fill(MARKING, boat.rect(-a * 0.6, -b * 0.55, a * 0.1, b * 0.55), sheet.pick((90, 110, 140), (196, 176, 140), (206, 206, 206)), "marina", 1.8)
+    sheet.fill(
+        MARKING,
+        hull,
+        sheet.pick((240, 240, 240), (236, 236, 232), (60, 70, 100), (150, 60, 50), amount=4),
+        "marina",
+        1.4,
+    )
+    sheet.fill(
+        MARKING,
+        boat.rect(-a * 0.6, -b * 0.55, a * 0.1, b * 0.55),
+        sheet.pick((90, 110, 140), (196, 176, 140), (206, 206, 206)),
+        "marina",
+        1.8,
+    )
     if rng.random() < 0.4:
         sheet.disc(MARKING, *boat.at([(0.1 * a, 0)])[0], 0.4, (230, 230, 230), "marina", 11)
-
-

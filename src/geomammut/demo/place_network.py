@@ -24,7 +24,14 @@ from geomammut.demo.place_sheet import (
 )
 from geomammut.demo.place_surfaces import Colour
 
-WIDTH = {"primary": 12.5, "residential": 7.0, "unclassified": 6.0, "track": 3.5, "motorway_link": 6.0, "service": 5.5}
+WIDTH = {
+    "primary": 12.5,
+    "residential": 7.0,
+    "unclassified": 6.0,
+    "track": 3.5,
+    "motorway_link": 6.0,
+    "service": 5.5,
+}
 MOTORWAY_OFFSET, CARRIAGEWAY = 8.2, 11.0
 CAR_COLOURS: tuple[Colour, ...] = (
     (228, 228, 230),
@@ -99,7 +106,11 @@ def _lay_river(plan: Plan, sheet: Sheet) -> shapely.Geometry:
     water = shapely.union_all(shapely.convex_hull(shapely.union(discs[:-1], discs[1:])))
     square = shapely.box(0, 0, plan.side, plan.side)
     colour = sheet.pick((58, 78, 66), (48, 70, 72), (74, 84, 66), amount=3)
-    for grow, bank, surface in ((9, (104, 116, 70), "grass"), (2.2, (128, 118, 90), "grass"), (0, colour, "water")):
+    for grow, bank, surface in (
+        (9, (104, 116, 70), "grass"),
+        (2.2, (128, 118, 90), "grass"),
+        (0, colour, "water"),
+    ):
         outline = np.asarray(shapely.buffer(water, grow).exterior.coords)[:-1]
         sheet.fill(AREA if grow > 5 else WATER, outline, bank, surface)
     name = sheet.namer.of("river")
@@ -111,7 +122,9 @@ def _lay_river(plan: Plan, sheet: Sheet) -> shapely.Geometry:
         piece = shapely.intersection(water, shapely.box(x, 0, x + step, plan.side))
         for part in shapely.get_parts(piece):
             if part.geom_type == "Polygon":
-                sheet.map_area(np.asarray(part.exterior.coords)[:-1], natural="water", water="river", name=name)
+                sheet.map_area(
+                    np.asarray(part.exterior.coords)[:-1], natural="water", water="river", name=name
+                )
     for k in range(8, len(line), 22):
         if 64 < line[k, 0] < plan.side - 64:
             sheet.scene("river", line[k, 0], line[k, 1])
@@ -256,7 +269,9 @@ def _lay_streets(
         crossings: set[tuple[float, float]] = set()
         for other in lines[:k] + lines[k + 1 :]:
             meeting = shapely.intersection(line, other)
-            crossings |= {(round(p.x, 3), round(p.y, 3)) for p in shapely.get_parts(meeting) if p.geom_type == "Point"}
+            crossings |= {
+                (round(p.x, 3), round(p.y, 3)) for p in shapely.get_parts(meeting) if p.geom_type == "Point"
+            }
         where = {line.project(shapely.Point(*p)): p for p in crossings}
         ends = {0.0: line.coords[0], line.length: line.coords[-1]}
         inner = [float(t) for t in np.arange(6, line.length - 4, 6) if all(abs(t - w) > 3 for w in where)]
@@ -277,7 +292,9 @@ def _lay_roundabout(
     joins = []
     for side, (dx, dy) in {"up": (0, -1), "down": (0, 1), "left": (-1, 0), "right": (1, 0)}.items():
         if side in edges_at(plan, node):
-            joins.append(plan.world([(node[0] * DISTRICT_M + dx * radius, node[1] * DISTRICT_M + dy * radius)])[0])
+            joins.append(
+                plan.world([(node[0] * DISTRICT_M + dx * radius, node[1] * DISTRICT_M + dy * radius)])[0]
+            )
     ring = {math.atan2(p[1] - centre[1], p[0] - centre[0]): p for p in joins}
     for turn in np.linspace(-np.pi, np.pi, 20, endpoint=False):
         if all(abs(math.remainder(turn - known, 2 * np.pi)) > 0.12 for known in ring):
@@ -379,7 +396,14 @@ def _lay_railway(
     corridors.append((centre, 15.0))
     for way in _cut(centre, wet):
         level = BRIDGE if way.bridge else ROAD
-        sheet.line(level, way.points, 14 if way.bridge else 11.5, (150, 142, 128), "rail", 5.0 if way.bridge else None)
+        sheet.line(
+            level,
+            way.points,
+            14 if way.bridge else 11.5,
+            (150, 142, 128),
+            "rail",
+            5.0 if way.bridge else None,
+        )
     name = sheet.namer.word() + " Line"
     for side in (-2.3, 2.3):
         for way in _cut(np.round(offset(centre, side), 2), wet):

@@ -18,12 +18,24 @@ Cell = tuple[int, int]
 Edge = tuple[str, int, int]  # ("v", line, row): x = line; ("h", line, column): y = line
 
 # Half the width that each kind of edge takes from the districts beside it, metres.
-MARGIN = {"motorway": 37.0, "rail": 15.0, "primary": 15.0, "residential": 9.0, "unclassified": 8.0, "track": 5.0}
+MARGIN = {
+    "motorway": 37.0,
+    "rail": 15.0,
+    "primary": 15.0,
+    "residential": 9.0,
+    "unclassified": 8.0,
+    "track": 5.0,
+}
 YARD_M = 40.0
 
 # Land uses: (name, how urban, districts or lots per 200 districts in training, the same per 56 held out).
 _DOUBLES = (("airport", 6, 3), ("lake", 7, 3))
-_WHOLES = (("residential", 0.75, 40, 8), ("farmland", 0.2, 34, 5), ("forest", 0.15, 24, 4), ("golf", 0.35, 8, 4))
+_WHOLES = (
+    ("residential", 0.75, 40, 8),
+    ("farmland", 0.2, 34, 5),
+    ("forest", 0.15, 24, 4),
+    ("golf", 0.35, 8, 4),
+)
 # Lots: (name, how urban, quarter lots, half lots) in the held-out area; the training area has about three times as many.
 _LOTS = (
     ("stadium", 0.75, 4, 0),
@@ -152,7 +164,9 @@ def make_plan(seed: int, count: int, *, hold_out: bool = True) -> Plan:
     for _ in range(5):
         length, way = rng.uniform(2600, 5200), rng.uniform(0, 2 * np.pi)
         k = 2 * np.pi / length
-        waves.append([*rng.uniform(25, 50, 2), k * np.cos(way), k * np.sin(way), *rng.uniform(0, 2 * np.pi, 2)])
+        waves.append(
+            [*rng.uniform(25, 50, 2), k * np.cos(way), k * np.sin(way), *rng.uniform(0, 2 * np.pi, 2)]
+        )
     lines = (0.0, side)
     plan = Plan(
         seed=seed,
@@ -179,8 +193,14 @@ def urban(plan: Plan, x: float, y: float) -> float:
 
 
 def _towns(rng: np.random.Generator, side: float, held: frozenset[Cell]) -> Points:
-    centres = [(rng.uniform(0.15, 0.4), rng.uniform(0.15, 0.35)), (rng.uniform(0.65, 0.85), rng.uniform(0.1, 0.3))]
-    centres += [(rng.uniform(0.15, 0.35), rng.uniform(0.7, 0.9)), (rng.uniform(0.68, 0.85), rng.uniform(0.72, 0.85))]
+    centres = [
+        (rng.uniform(0.15, 0.4), rng.uniform(0.15, 0.35)),
+        (rng.uniform(0.65, 0.85), rng.uniform(0.1, 0.3)),
+    ]
+    centres += [
+        (rng.uniform(0.15, 0.35), rng.uniform(0.7, 0.9)),
+        (rng.uniform(0.68, 0.85), rng.uniform(0.72, 0.85)),
+    ]
     return np.array(centres) * side
 
 
@@ -280,7 +300,11 @@ def _lay_double(plan: Plan, rng: np.random.Generator, use: str, left: set[Cell],
     for i, j in sorted(left - river):
         for (di, dj), edge in (((1, 0), ("v", i + 1, j)), ((0, 1), ("h", j + 1, i))):
             other = (i + di, j + dj)
-            if other in left and other not in river and plan.edges[edge] not in ("motorway", "rail", "primary"):
+            if (
+                other in left
+                and other not in river
+                and plan.edges[edge] not in ("motorway", "rail", "primary")
+            ):
                 score = _cell_urban(plan, (i, j)) + _cell_urban(plan, other) + rng.uniform(0, 0.8)
                 options.append((score, (i, j), (1 + di, 1 + dj), edge))
     if not options:
@@ -308,7 +332,9 @@ def _fill_mixed(plan: Plan, rng: np.random.Generator, cells: list[Cell]) -> None
     rng.shuffle(singles)
     singles = singles[: max(0, capacity - 2 * len(halves))]
     while len(singles) + 2 * len(halves) < capacity:
-        singles.append((rng.uniform(0.2, 0.9), str(rng.choice(["park", "industrial", "apartments", "meadow"]))))
+        singles.append(
+            (rng.uniform(0.2, 0.9), str(rng.choice(["park", "industrial", "apartments", "meadow"])))
+        )
     singles.sort()
     halves.sort()
     for cell in cells:
@@ -399,7 +425,9 @@ def _lay_streets(plan: Plan, rng: np.random.Generator) -> None:
         single = len(district.lots) == 1
         gap = 0.0 if single else 5.0
 
-        def lot_at(lot: Lot, x0: float = x0, y0: float = y0, x1: float = x1, y1: float = y1, g: float = gap) -> Lot:
+        def lot_at(
+            lot: Lot, x0: float = x0, y0: float = y0, x1: float = x1, y1: float = y1, g: float = gap
+        ) -> Lot:
             w, h = x1 - x0, y1 - y0
             return Lot(
                 lot.use,

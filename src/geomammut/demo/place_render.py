@@ -55,7 +55,9 @@ def make_textures(seed: int) -> Textures:
     rng = np.random.default_rng([seed, 3])
     fine = rng.standard_normal((TEXTURE, TEXTURE), dtype=np.float32)
     grain = 0.75 * fine + 0.9 * _box(fine, 1) * 3 * 0.5
-    blotch = sum((_waves(rng, size) * weight for size, weight in ((12, 0.5), (36, 0.7), (110, 0.8))), np.zeros(1))
+    blotch = sum(
+        (_waves(rng, size) * weight for size, weight in ((12, 0.5), (36, 0.7), (110, 0.8))), np.zeros(1)
+    )
     noise = rng.standard_normal((TEXTURE, TEXTURE, 3), dtype=np.float32)
     heights, hues = {}, {}
     for name, spacing, low, high in (("deciduous", 6.2, 2.4, 5.2), ("conifer", 4.2, 1.5, 2.7)):
@@ -150,9 +152,7 @@ def paint(sheets: Iterable[Sheet], left: float, top: float, side: float, light: 
 def within(sheet: Sheet, left: float, top: float, side: float) -> list[Op]:
     """Return the strokes whose bounds meet a square."""
     box = sheet.bounds()
-    meets = (
-        (box[:, 0] < left + side) & (box[:, 2] > left) & (box[:, 1] < top + side) & (box[:, 3] > top)
-    )
+    meets = (box[:, 0] < left + side) & (box[:, 2] > left) & (box[:, 1] < top + side) & (box[:, 3] > top)
     return [sheet.ops[k] for k in np.flatnonzero(meets)]
 
 
@@ -301,9 +301,7 @@ class Camera:
         classes = _CLASS_OF[ground[1:-1, 1:-1]]
         return pixels, classes
 
-    def _grow(
-        self, surface: Bytes, layers: Layers, left: int, top: int
-    ) -> tuple[Bytes, Image.Image]:
+    def _grow(self, surface: Bytes, layers: Layers, left: int, top: int) -> tuple[Bytes, Image.Image]:
         """Put the canopy's height and colour on forested ground."""
         height = layers.height
         colour = layers.colour

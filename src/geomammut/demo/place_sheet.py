@@ -220,9 +220,7 @@ class Sheet:
         """Paint one plane of a pitched roof; `downhill` is the azimuth that it falls toward."""
         self.ops.append(Op(level, "facet", points, 0, colour, SURFACE_INDEX["roof"], height, (downhill,)))
 
-    def tree(
-        self, x: float, y: float, radius: float, colour: Colour, height: float | None = None
-    ) -> None:
+    def tree(self, x: float, y: float, radius: float, colour: Colour, height: float | None = None) -> None:
         tall = height if height is not None else radius * 2.2
         self.ops.append(Op(TREE, "tree", np.array([[x, y]]), radius, colour, SURFACE_INDEX["tree"], tall, ()))
 

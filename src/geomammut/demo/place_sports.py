@@ -52,13 +52,21 @@ def _closed(points: Points) -> Points:
 def _soccer(sheet: Sheet, frame: Frame) -> None:
     rng = sheet.rng
     worn = rng.random() < 0.2
-    green = sheet.pick((84, 126, 58), (74, 116, 56), (96, 132, 66), (52, 122, 72)) if not worn else (134, 128, 82)
+    green = (
+        sheet.pick((84, 126, 58), (74, 116, 56), (96, 132, 66), (52, 122, 72)) if not worn else (134, 128, 82)
+    )
     sheet.fill(DETAIL, frame.whole(), green, "pitch")
     if rng.random() < 0.65:
         lighter = tuple(min(255, int(c * 1.10) + 4) for c in green)
         bands = frame.width / int(rng.integers(8, 16))
         sheet.stripes(
-            DETAIL, frame.whole(), frame.angle + math.pi / 2, 2 * bands, 0.5, (lighter[0], lighter[1], lighter[2]), "pitch"
+            DETAIL,
+            frame.whole(),
+            frame.angle + math.pi / 2,
+            2 * bands,
+            0.5,
+            (lighter[0], lighter[1], lighter[2]),
+            "pitch",
         )
     w, d = frame.width / 2 - 3, frame.depth / 2 - 3
     k = d / 34
@@ -68,8 +76,20 @@ def _soccer(sheet: Sheet, frame: Frame) -> None:
     _marks(sheet, _closed(frame.at(ring)))
     for side in (-1, 1):
         for deep, half in ((16.5, 20.2), (5.5, 9.2)):
-            _marks(sheet, frame.at([(side * w, -half * k), (side * (w - deep * k), -half * k), (side * (w - deep * k), half * k), (side * w, half * k)]))
-        sheet.fill(DETAIL, frame.rect(side * w - 0.8, -3.6 * k, side * w + 0.8, 3.6 * k), (236, 236, 236), "pitch", 2)
+            _marks(
+                sheet,
+                frame.at(
+                    [
+                        (side * w, -half * k),
+                        (side * (w - deep * k), -half * k),
+                        (side * (w - deep * k), half * k),
+                        (side * w, half * k),
+                    ]
+                ),
+            )
+        sheet.fill(
+            DETAIL, frame.rect(side * w - 0.8, -3.6 * k, side * w + 0.8, 3.6 * k), (236, 236, 236), "pitch", 2
+        )
 
 
 def _tennis(sheet: Sheet, frame: Frame) -> None:
@@ -80,7 +100,12 @@ def _tennis(sheet: Sheet, frame: Frame) -> None:
     count = max(1, round(frame.width / 18))
     pitch_w = frame.width / count
     for k in range(count):
-        one = frame.inner(-frame.width / 2 + k * pitch_w, -frame.depth / 2, -frame.width / 2 + (k + 1) * pitch_w, frame.depth / 2)
+        one = frame.inner(
+            -frame.width / 2 + k * pitch_w,
+            -frame.depth / 2,
+            -frame.width / 2 + (k + 1) * pitch_w,
+            frame.depth / 2,
+        )
         sheet.fill(DETAIL, one.rect(-5.5, -11.9, 5.5, 11.9), court, "pitch")
         _marks(sheet, _closed(one.rect(-5.5, -11.9, 5.5, 11.9)))
         for x in (-4.1, 4.1):
@@ -100,7 +125,10 @@ def _court(sheet: Sheet, frame: Frame) -> None:
     _marks(sheet, _closed(frame.rect(-w, -d, w, d)))
     _marks(sheet, frame.at([(0, -d), (0, d)]))
     for side in (-1, 1):
-        _marks(sheet, frame.at([(side * w, -2.5), (side * (w - 5.8), -2.5), (side * (w - 5.8), 2.5), (side * w, 2.5)]))
+        _marks(
+            sheet,
+            frame.at([(side * w, -2.5), (side * (w - 5.8), -2.5), (side * (w - 5.8), 2.5), (side * w, 2.5)]),
+        )
 
 
 def _baseball(sheet: Sheet, frame: Frame) -> None:
@@ -111,7 +139,9 @@ def _baseball(sheet: Sheet, frame: Frame) -> None:
     turn = np.linspace(0, np.pi / 2, 20)
 
     def fan(radius: float) -> Points:
-        return np.concatenate([home[None], home + radius * np.stack([np.cos(base + turn), np.sin(base + turn)], axis=1)])
+        return np.concatenate(
+            [home[None], home + radius * np.stack([np.cos(base + turn), np.sin(base + turn)], axis=1)]
+        )
 
     sheet.fill(DETAIL, fan(reach), sheet.pick((86, 128, 60), (98, 132, 66)), "pitch")
     sheet.stripes(DETAIL, fan(reach), frame.angle + 0.8, 12, 0.5, (100, 142, 70), "pitch")
@@ -137,7 +167,12 @@ def stadium_shape(frame: Frame, half_w: float, half_d: float, corner: float) -> 
     corner = min(corner, half_w, half_d)
     for quarter, (sx, sy) in enumerate(((1, 1), (-1, 1), (-1, -1), (1, -1))):
         for turn in np.linspace(0, np.pi / 2, 9) + quarter * np.pi / 2:
-            points.append((sx * (half_w - corner) + corner * math.cos(turn), sy * (half_d - corner) + corner * math.sin(turn)))
+            points.append(
+                (
+                    sx * (half_w - corner) + corner * math.cos(turn),
+                    sy * (half_d - corner) + corner * math.sin(turn),
+                )
+            )
     return frame.at(points)
 
 
@@ -197,14 +232,26 @@ def stadium(sheet: Sheet, ground: Points, frame: Frame) -> None:
     sheet.fill(BUILDING, well, (178, 92, 72) if track else (96, 130, 66), "pitch", 0.0)
     start = len(sheet.ops)
     if track:
-        pitch(sheet, frame.inner(-field_w * 0.6, -field_d * 0.72, field_w * 0.6, field_d * 0.72), "soccer", scene=False)
+        pitch(
+            sheet,
+            frame.inner(-field_w * 0.6, -field_d * 0.72, field_w * 0.6, field_d * 0.72),
+            "soccer",
+            scene=False,
+        )
     else:
         pitch(sheet, frame.inner(-field_w + 4, -field_d + 4, field_w - 4, field_d - 4), "soccer", scene=False)
-    sheet.ops[start:] = [op._replace(level=ROOFTOP) for op in sheet.ops[start:]]  # the pitch lies inside the stands
+    sheet.ops[start:] = [
+        op._replace(level=ROOFTOP) for op in sheet.ops[start:]
+    ]  # the pitch lies inside the stands
     for sx, sy in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
         x, y = frame.at([(sx * (w + 1), sy * (d + 1) * 0.86)])[0]
         sheet.disc(TREE, x, y, 1.1, (206, 206, 206), "thing", 32)
-    sheet.map_area(stadium_shape(frame, w + 2, d + 2, corner), leisure="stadium", building="stadium", name=sheet.namer.of("stadium", 0.8))
+    sheet.map_area(
+        stadium_shape(frame, w + 2, d + 2, corner),
+        leisure="stadium",
+        building="stadium",
+        name=sheet.namer.of("stadium", 0.8),
+    )
     sheet.take(stadium_shape(frame, w + 6, d + 6, corner))
     sheet.scene("stadium", frame.cx, frame.cy)
     sheet.scene("stadium", *frame.at([(w * 0.5, 0)])[0])
@@ -245,7 +292,9 @@ def sports(sheet: Sheet, ground: Points, frame: Frame) -> None:
             count = max(2, min(6, int(lower.width * 0.55 / 18)))
             courts = lower.inner(-lower.width / 2, -18, -lower.width / 2 + 18 * count, 18)
             pitch(sheet, courts, "tennis")
-            rest = lower.inner(-lower.width / 2 + 18 * count + 8, -lower.depth / 2 + 4, lower.width / 2, lower.depth / 2 - 4)
+            rest = lower.inner(
+                -lower.width / 2 + 18 * count + 8, -lower.depth / 2 + 4, lower.width / 2, lower.depth / 2 - 4
+            )
             if rng.random() < 0.45 and rest.width > 34:
                 _lido(sheet, rest)
             elif rest.width > 20:
@@ -283,13 +332,21 @@ def golf(sheet: Sheet, ground: Points, frame: Frame) -> None:
         way = 1 if k % 2 else -1
         sway = min(pitch_y * 0.42, 24)
         x0, x1 = -w * rng.uniform(0.8, 1), w * rng.uniform(0.75, 1)
-        bends = [(x0, y + rng.uniform(-sway, sway) * 0.5), (0.5 * x0 + 0.2 * x1, y + rng.uniform(-sway, sway))]
-        bends += [(0.2 * x0 + 0.55 * x1, y + rng.uniform(-sway, sway)), (x1, y + rng.uniform(-sway, sway) * 0.5)]
+        bends = [
+            (x0, y + rng.uniform(-sway, sway) * 0.5),
+            (0.5 * x0 + 0.2 * x1, y + rng.uniform(-sway, sway)),
+        ]
+        bends += [
+            (0.2 * x0 + 0.55 * x1, y + rng.uniform(-sway, sway)),
+            (x1, y + rng.uniform(-sway, sway) * 0.5),
+        ]
         line = frame.at([(way * x, y) for x, y in bends])
         line = smooth(line, 4)
         mown = line[2:-2]
         from_ends = np.minimum(np.arange(len(mown)), np.arange(len(mown))[::-1])
-        half = (9 + 4 * np.sin(np.arange(len(mown)) / 5 + rng.uniform(0, 6))) * np.clip((from_ends + 2) / 6, 0.4, 1)
+        half = (9 + 4 * np.sin(np.arange(len(mown)) / 5 + rng.uniform(0, 6))) * np.clip(
+            (from_ends + 2) / 6, 0.4, 1
+        )
         tangent = np.gradient(mown, axis=0)
         tangent /= np.hypot(tangent[:, 0], tangent[:, 1])[:, None]
         normal = np.stack([-tangent[:, 1], tangent[:, 0]], axis=1)

@@ -19,7 +19,21 @@ from geomammut.demo.place_buildings import (
     scatter_trees,
     tree_row,
 )
-from geomammut.demo.place_sheet import AREA, BUILDING, DETAIL, ROOFTOP, TREE, WATER, Frame, Points, Sheet, along, blob, circle, smooth
+from geomammut.demo.place_sheet import (
+    AREA,
+    BUILDING,
+    DETAIL,
+    ROOFTOP,
+    TREE,
+    WATER,
+    Frame,
+    Points,
+    Sheet,
+    along,
+    blob,
+    circle,
+    smooth,
+)
 from geomammut.demo.place_sports import pitch, running_track
 
 
@@ -65,7 +79,9 @@ def _terrace(sheet: Sheet, frame: Frame, palette: tuple[tuple[int, int, int], ..
     colour = sheet.pick(*palette)
     gable(sheet, frame, colour, 6.0)
     for x in np.arange(-frame.width / 2 + 6, frame.width / 2 - 3, 6.0):
-        sheet.line(ROOFTOP, frame.at([(x, -frame.depth / 2), (x, frame.depth / 2)]), 0.5, (90, 80, 76), "roof", 8.0)
+        sheet.line(
+            ROOFTOP, frame.at([(x, -frame.depth / 2), (x, frame.depth / 2)]), 0.5, (90, 80, 76), "roof", 8.0
+        )
     sheet.map_area(frame.whole(), building="terrace")
     sheet.take(frame.whole())
 
@@ -75,7 +91,9 @@ def _garden(sheet: Sheet, frame: Frame, setback: float, pools: float) -> None:
     rng = sheet.rng
     w, d = frame.width / 2, frame.depth / 2
     x = w - 2.5 if rng.random() < 0.5 else -w - 0.5
-    sheet.fill(DETAIL, frame.rect(x, -d - setback + 2, x + 3.2, -d + 1), sheet.vary((164, 158, 148), 8), "paved")
+    sheet.fill(
+        DETAIL, frame.rect(x, -d - setback + 2, x + 3.2, -d + 1), sheet.vary((164, 158, 148), 8), "paved"
+    )
     if rng.random() < pools:
         px, py = rng.uniform(-w + 3, w - 3), d + rng.uniform(6, 9)
         size = rng.uniform(2.2, 3.0), rng.uniform(3.5, 5.5)
@@ -109,7 +127,14 @@ def apartments(sheet: Sheet, ground: Points, frame: Frame) -> None:
             for y in np.arange(-d + 14, d - 10, 52):
                 size = float(rng.uniform(20, 26))
                 block = frame.inner(x - size / 2, y - size / 2, x + size / 2, y + size / 2)
-                flat_block(sheet, block, sheet.vary(colour), float(rng.uniform(26, 46)), units=3, building="apartments")
+                flat_block(
+                    sheet,
+                    block,
+                    sheet.vary(colour),
+                    float(rng.uniform(26, 46)),
+                    units=3,
+                    building="apartments",
+                )
                 sheet.scene("apartment blocks", block.cx, block.cy)
     else:
         deep = float(rng.uniform(12, 16))
@@ -119,7 +144,9 @@ def apartments(sheet: Sheet, ground: Points, frame: Frame) -> None:
                 wide = min(float(rng.uniform(42, 80)), w - x)
                 block = frame.inner(x, y, x + wide, y + deep)
                 tall = float(rng.uniform(12, 24))
-                flat_block(sheet, block, sheet.vary(colour), tall, units=int(wide / 12), building="apartments")
+                flat_block(
+                    sheet, block, sheet.vary(colour), tall, units=int(wide / 12), building="apartments"
+                )
                 if rng.random() < 0.7:
                     sheet.scene("apartment blocks", block.cx, block.cy)
                 x += wide + 12
@@ -152,7 +179,16 @@ def commercial(sheet: Sheet, ground: Points, frame: Frame) -> None:
     store = frame.inner(-w, -d, split - 5, d * float(rng.uniform(0.5, 1.0)))
     colour = sheet.pick((206, 206, 204), (178, 176, 170), (150, 148, 146), (188, 180, 170))
     name = sheet.namer.of("shop", 0.8)
-    flat_block(sheet, store, colour, float(rng.uniform(7, 11)), units=int(rng.integers(8, 22)), building="retail", shop="supermarket", name=name)
+    flat_block(
+        sheet,
+        store,
+        colour,
+        float(rng.uniform(7, 11)),
+        units=int(rng.integers(8, 22)),
+        building="retail",
+        shop="supermarket",
+        name=name,
+    )
     if rng.random() < 0.5:
         solar = store.inner(-store.width * 0.3, -store.depth * 0.35, store.width * 0.3, 0)
         sheet.stripes(ROOFTOP, solar.whole(), solar.angle, 3.0, 0.7, (44, 54, 84), "roof")
@@ -193,7 +229,11 @@ def school(sheet: Sheet, ground: Points, frame: Frame) -> None:
     if min(field.width, field.depth) > 70 and max(field.width, field.depth) > 130:
         running_track(sheet, field)
     elif min(field.width, field.depth) > 40:
-        pitch(sheet, field.inner(-field.width * 0.42, -field.depth * 0.4, field.width * 0.42, field.depth * 0.4), "soccer")
+        pitch(
+            sheet,
+            field.inner(-field.width * 0.42, -field.depth * 0.4, field.width * 0.42, field.depth * 0.4),
+            "soccer",
+        )
     scatter_trees(sheet, ground, 60, 2.2, 4.5)
 
 
@@ -222,7 +262,13 @@ def park(sheet: Sheet, ground: Points, frame: Frame) -> None:
         sheet.disc(DETAIL, x, y, 9, (214, 190, 144), "paved")
         for _ in range(5):
             sx, sy = np.array([x, y]) + rng.uniform(-6, 6, 2)
-            sheet.fill(TREE, Frame(sx, sy, rng.uniform(0, 3), 3, 1.5).whole(), sheet.pick((200, 60, 50), (60, 110, 190), (230, 190, 60)), "thing", 2)
+            sheet.fill(
+                TREE,
+                Frame(sx, sy, rng.uniform(0, 3), 3, 1.5).whole(),
+                sheet.pick((200, 60, 50), (60, 110, 190), (230, 190, 60)),
+                "thing",
+                2,
+            )
         sheet.map_area(circle(x, y, 9), leisure="playground")
     sheet.scene("park", frame.cx, frame.cy)
     scatter_trees(sheet, ground, int(len_area(ground) / 110), 2.5, 5.6)
@@ -253,10 +299,16 @@ def cemetery(sheet: Sheet, ground: Points, frame: Frame) -> None:
             for y in np.arange(c + 4, e - 3, pitch_y):
                 for x in np.arange(a + 3.4, b - 2.5, pitch_x):
                     if rng.random() < 0.86 and not (abs(x) < 13 and abs(y) < 9):
-                        stone = sheet.pick((196, 194, 188), (120, 118, 116), (160, 156, 150), (84, 84, 86), amount=10)
-                        sheet.fill(DETAIL, frame.rect(x - 0.6, y - 1.1, x + 0.6, y + 0.9), stone, "thing", 0.9)
+                        stone = sheet.pick(
+                            (196, 194, 188), (120, 118, 116), (160, 156, 150), (84, 84, 86), amount=10
+                        )
+                        sheet.fill(
+                            DETAIL, frame.rect(x - 0.6, y - 1.1, x + 0.6, y + 0.9), stone, "thing", 0.9
+                        )
     for x in xs:
-        tree_row(sheet, frame.at([(x + 2.5, -d)])[0], frame.at([(x + 2.5, d)])[0], float(rng.uniform(11, 24)), 2, 4)
+        tree_row(
+            sheet, frame.at([(x + 2.5, -d)])[0], frame.at([(x + 2.5, d)])[0], float(rng.uniform(11, 24)), 2, 4
+        )
     sheet.scene("cemetery", *frame.at([(w * 0.45, d * 0.4)])[0])
     sheet.scene("cemetery", *frame.at([(-w * 0.45, -d * 0.4)])[0])
     scatter_trees(sheet, ground, 40, 2, 4)
@@ -298,13 +350,21 @@ def construction(sheet: Sheet, ground: Points, frame: Frame) -> None:
             sheet.map_area(part.whole(), building="construction")
     x, y = rng.uniform(-0.3, 0.3, 2) * (w, d)
     turn = float(rng.uniform(0, 6.28))
-    arm = frame.at([(x - 9 * math.cos(turn), y - 9 * math.sin(turn)), (x + 34 * math.cos(turn), y + 34 * math.sin(turn))])
+    arm = frame.at(
+        [(x - 9 * math.cos(turn), y - 9 * math.sin(turn)), (x + 34 * math.cos(turn), y + 34 * math.sin(turn))]
+    )
     sheet.line(TREE, arm, 1.3, (226, 186, 60), "thing", 34)
     for _ in range(30):
         cx, cy = frame.at([(rng.uniform(-w, w) * 0.9, rng.uniform(-d, d) * 0.9)])[0]
         stack = Frame(cx, cy, float(rng.uniform(0, 3)), float(rng.uniform(2, 9)), 2.4)
         if sheet.free_ground(stack.whole()):
-            sheet.fill(BUILDING, stack.whole(), sheet.pick((206, 180, 60), (150, 70, 50), (90, 120, 170), (190, 188, 184), (120, 90, 60)), "soil", 2.4)
+            sheet.fill(
+                BUILDING,
+                stack.whole(),
+                sheet.pick((206, 180, 60), (150, 70, 50), (90, 120, 170), (190, 188, 184), (120, 90, 60)),
+                "soil",
+                2.4,
+            )
     sheet.scene("construction site", frame.cx, frame.cy)
 
 
@@ -342,6 +402,8 @@ def _containers(sheet: Sheet, frame: Frame) -> None:
     for x in np.arange(-frame.width / 2 + 2, frame.width / 2 - 7, 7.2):
         for y in np.arange(-frame.depth / 2 + 2, frame.depth / 2 - 3, 2.9):
             if rng.random() < 0.7:
-                colour = sheet.pick((160, 62, 48), (52, 86, 140), (186, 186, 182), (78, 120, 84), (196, 140, 60))
+                colour = sheet.pick(
+                    (160, 62, 48), (52, 86, 140), (186, 186, 182), (78, 120, 84), (196, 140, 60)
+                )
                 tall = float(rng.choice([2.6, 5.2]))
                 sheet.fill(BUILDING, frame.rect(x, y, x + 6.1, y + 2.45), colour, "thing", tall)

@@ -13,8 +13,8 @@ import shapely
 from numpy.typing import NDArray
 from PIL import Image
 from pyproj import Transformer
-from shapely.geometry import shape
-from shapely.geometry.base import BaseGeometry
+from shapely.geometry import GeometryCollection, LineString, Point, Polygon, shape
+from shapely.geometry.base import BaseGeometry, BaseMultipartGeometry
 
 from geomammut.demo.place_surfaces import LAND_CLASSES
 from geomammut.demo.report_html import Html, markup, tag
@@ -71,11 +71,10 @@ def place_map(mosaic: Path, areas: dict[str, Path], pairs: dict[str, PairSet]) -
 
     def place(coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
         x, y = to_raster.transform(coordinates[:, 0], coordinates[:, 1])
-        column, row = (
-            to_pixel.a * x + to_pixel.b * y + to_pixel.c,
-            to_pixel.d * x + to_pixel.e * y + to_pixel.f,
-        )
-        return np.column_stack([column, row]) * scale
+        columns = to_pixel.a * x + to_pixel.b * y + to_pixel.c
+        rows = to_pixel.d * x + to_pixel.e * y + to_pixel.f
+        placed: NDArray[np.float64] = np.column_stack([columns, rows]) * scale
+        return placed
 
     drawn = [tag("image", href=jpeg_uri(thinned, 78), width=width, height=height)]
     for name, path in areas.items():
@@ -85,8 +84,7 @@ def place_map(mosaic: Path, areas: dict[str, Path], pairs: dict[str, PairSet]) -
             drawn.append(tag("path", d=svg_path(outline), class_=f"area {name}"))
     for name, pair_set in pairs.items():
         footprints = [shape(json.loads(text)) for text in pair_set.table["footprint"].to_pylist() if text]
-        placed = shapely.transform(np.array(footprints, dtype=object), place) if footprints else []
-        lines = "".join(svg_path(footprint) for footprint in placed if footprint is not None)
+        lines = svg_path(shapely.transform(GeometryCollection(footprints), place))
         drawn.append(tag("path", d=lines, class_=f"chips {name}"))
     label = "The mosaic seen from above, with the training and held-out areas and the footprints of the chips"
     return tag("svg", *drawn, viewBox=f"0 0 {width} {height}", class_="map", role="img", aria_label=label)
@@ -106,18 +104,19 @@ def outlined_chip(jpeg: bytes, width: int, height: int, alt: str, outlines: Sequ
 
 def svg_path(geometry: BaseGeometry) -> str:
     """Return a geometry as the data of an SVG path; a point becomes a small circle."""
-    if geometry.geom_type == "Point":
+    if isinstance(geometry, Point):
         geometry = geometry.buffer(2.5, quad_segs=4)
-    if geometry.geom_type == "Polygon":
+    if isinstance(geometry, Polygon):
         rings = [geometry.exterior, *geometry.interiors]
-        return "".join(_line(ring.coords[:-1]) + "Z" for ring in rings if len(ring.coords))
-    if geometry.geom_type in ("LineString", "LinearRing"):
-        return _line(geometry.coords)
+        return "".join(f"{_line(ring.coords[:-1])}Z" for ring in rings if not ring.is_empty)
+    if isinstance(geometry, LineString):
+        return _line(list(geometry.coords))
+    assert isinstance(geometry, BaseMultipartGeometry)
     return "".join(svg_path(part) for part in geometry.geoms)
 
 
 def _line(coordinates: Sequence[tuple[float, ...]]) -> str:
-    return "M" + "L".join(f"{point[0]:.1f} {point[1]:.1f}" for point in coordinates)
+    return "M" * bool(coordinates) + "L".join(f"{point[0]:.1f} {point[1]:.1f}" for point in coordinates)
 
 
 def class_palette(names: Sequence[str]) -> list[Colour]:

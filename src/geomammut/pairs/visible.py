@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -146,7 +146,7 @@ class LandmarkIndex:
         rows = rows[self._min_visible_gsd_m[rows] >= chip.gsd_m]
         outlines = _clipped(_in_pixels(self._geometries[rows], chip), width, height)
         landmarks = self._visible(rows, outlines, chip.gsd_m, width, height)
-        kinds = group_kinds(landmarks, self._rarity, width)
+        kinds = group_kinds(landmarks, self._rarity)
         members = [[member.outline for member in kind.members] for kind in kinds]
         return ChipContents(
             width, height, kinds, relations_between(members, [kind.linear for kind in kinds], width)
@@ -231,7 +231,8 @@ def _slope(outline: BaseGeometry) -> float:
     return float(((xy - xy.mean(axis=0)) / spread).prod(axis=1).mean())
 
 
-def group_kinds(landmarks: Sequence[VisibleLandmark], rarity: dict[str, float], width: int) -> tuple[Kind, ...]:
+def group_kinds(landmarks: Sequence[VisibleLandmark], rarity: Mapping[str, float]) -> tuple[Kind, ...]:
+    """Return a chip's landmarks by category, the most salient first; `rarity` 0..1 weighs categories."""
     by_category: dict[str, list[VisibleLandmark]] = defaultdict(list)
     for landmark in landmarks:
         by_category[landmark.category].append(landmark)
