@@ -5,12 +5,12 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pyproj
 import pytest
 import shapely
 from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_place import NORTH, WEST, area, box, degrees, line, town, write_geojson, write_image, write_map
 
 from geomammut.errors import UserError
 from geomammut.imagery.chips import Chip
@@ -20,6 +20,7 @@ from geomammut.pairs.landmarks import pairs_landmarks
 from geomammut.pairs.pair_set import PairSet
 from geomammut.pairs.positions import REGIONS, cell
 from geomammut.pairs.visible import MAX_LANDMARKS, ChipContents, LandmarkIndex, lengths_m
+from small_place import NORTH, WEST, area, box, degrees, line, town, write_geojson, write_image, write_map
 
 
 def chip_at(x: float, y: float, size: int = 128, gsd_m: float = 1.0) -> Chip:
@@ -128,8 +129,6 @@ def test_a_point_lies_in_the_region_that_its_words_name(u: float, v: float) -> N
     metres=st.floats(10, 50_000),
 )
 def test_lengths_agree_with_the_ellipsoid(lon: float, lat: float, bearing: float, metres: float) -> None:
-    import pyproj
-
     geod = pyproj.Geod(ellps="WGS84")
     there = geod.fwd(lon, lat, math.degrees(bearing), metres)[:2]
     lines = np.array([shapely.Point(lon, lat), shapely.LineString([(lon, lat), there])], dtype=object)
@@ -189,7 +188,7 @@ def test_mistakes_end_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no polygon"):
         road = write_geojson(tmp_path / "road.geojson", [line([(0, 0), (9, 9)])])
         pairs_landmarks([image], table, out, area=road)
-    with pytest.raises(UserError, match="no pair is left.*no visible landmark"):
+    with pytest.raises(UserError, match=r"no pair is left.*no visible landmark"):
         far = tmp_path / "far"
         far.mkdir()
         elsewhere = write_map(far, [area(box(9000, 9000, 30, 30), building="house")])

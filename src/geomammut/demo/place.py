@@ -1,243 +1,148 @@
-"""Makes the demo's place: a mosaic, its map, its true classes, held-out windows and a web table, as real files.
+"""The demo place: a procedural stretch of land, written as the files that a user would bring.
 
-The place is procedural and its seed decides everything. A corner of it, about 22% of the districts, is
-held out: nothing that trains may look at it.
+Everything follows from a seed: a mosaic, a map, a class mask, areas for training and measuring, and a web table.
 """
 
 import json
-from collections.abc import Iterator
+import multiprocessing
+import os
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import rasterio
-import rasterio.shutil
-import shapely
-from affine import Affine
-from PIL import Image
-from pyproj import Transformer
 
 from geomammut.demo.place_layout import Layout
-from geomammut.demo.place_map import write_map
+from geomammut.demo.place_map import write_areas, write_map
 from geomammut.demo.place_plan import DISTRICT_M, Plan, make_plan
 from geomammut.demo.place_render import Camera, make_textures
 from geomammut.demo.place_sheet import Feature, Scene
-from geomammut.demo.place_surfaces import LAND_CLASSES
 from geomammut.demo.place_web import write_web
+from geomammut.demo.place_windows import write_classes, write_mosaic, write_scenes, write_windows
 from geomammut.errors import UserError
 from geomammut.files import whole_folder, write_json
 from geomammut.progress import track
 
-CRS = "EPSG:32633"
-WEST, NORTH = 480_000.0, 5_560_000.0  # the mosaic's upper left corner, metres
-WINDOW_PX, WINDOWS = 256, 40  # held-out windows for segmentation
-SCENE_PX, SCENES_PER_CLASS = 128, 12  # held-out scenes for classification
-WORKERS = 2
-
-Bytes = npt.NDArray[np.uint8]
+VERSION = 1
+LEAST, MOST = 4, 32  # districts along a side
+WEB_SEED = 1_000_003  # the web's pictures come from another place
+WEB_COUNT = 8
 
 
-class _Row(NamedTuple):
-    """One row of districts: pixels [480, W, 3], classes [480, W], and what stands in it."""
+class _Band(NamedTuple):
+    """Some rows of one place, for one process to render into shared files."""
 
-    pixels: Bytes
-    classes: Bytes
+    seed: int
+    count: int
+    hold_out: bool
+    rows: range
+    folder: Path
+    name: str
+
+
+class _Rendered(NamedTuple):
     features: list[Feature]
     scenes: list[Scene]
 
 
 def make_place(out: Path, *, seed: int = 0, side_m: int = 7680) -> Path:
-    """Make a place of `side_m` × `side_m` metres at 1 m per pixel and write it to the folder `out`.
+    """Make a place of `side_m` × `side_m` metres in the folder `out`; return `out`.
 
-    `out` gets `mosaic.tif`, `map.osm.pbf`, `classes.tif` and `classes.json` (the truth, for measuring only),
-    `train.geojson` and `heldout.geojson` (areas, EPSG:4326), `heldout/images`, `heldout/masks` and
-    `heldout/scenes/CLASS`, and `web/table.csv` with its pictures. A folder that holds the same place
-    already is left as it is.
-
-    Raises:
-        UserError: `side_m` is no multiple of 480, or less than 1920.
+    Written: mosaic.tif, map.osm.pbf, classes.tif, classes.json, train.geojson, heldout.geojson,
+    heldout/{images,masks,scenes}, web/table.csv with its pictures, place.json. The folder appears whole or not
+    at all; one that already holds the same place is left as it is. The same seed and side give the same place.
+    `side_m` must be a multiple of 480 between 1,920 and 15,360, else a `UserError` is raised.
     """
-    if side_m % DISTRICT_M or side_m < 4 * DISTRICT_M:
+    out = Path(out)
+    count, rest = divmod(side_m, DISTRICT_M)
+    if rest or not LEAST <= count <= MOST:
         raise UserError(
-            f"a place's side must be a multiple of {DISTRICT_M} m from {4 * DISTRICT_M} on, not {side_m}"
+            f"side_m={side_m}: the place is a grid of {DISTRICT_M} m districts;"
+            f" give a multiple of {DISTRICT_M} from {LEAST * DISTRICT_M} to {MOST * DISTRICT_M}"
         )
-    settings = {"seed": seed, "side_m": side_m, "crs": CRS}
-    if (out / "place.json").exists() and json.loads((out / "place.json").read_text()) == settings:
+    about = {"version": VERSION, "seed": seed, "side_m": side_m, "gsd_m": 1.0}
+    if _is_made(out, about):
         return out
-    plan = make_plan(seed, side_m // DISTRICT_M)
     with whole_folder(out) as folder:
-        pixels = np.empty((side_m, side_m, 3), np.uint8)
-        classes = np.empty((side_m, side_m), np.uint8)
-        features: list[Feature] = []
-        scenes: list[Scene] = []
-        for number, row in enumerate(track(_rows(seed, plan.count), "paint", total=plan.count)):
-            here = slice(number * DISTRICT_M, (number + 1) * DISTRICT_M)
-            pixels[here], classes[here] = row.pixels, row.classes
-            features += row.features
-            scenes += row.scenes
-        network = Layout(plan).network.sheet
-        write_map(folder / "map.osm.pbf", [*network.features, *features], to_degrees, seed)
-        _write_rasters(folder, pixels, classes)
-        _write_areas(folder, plan)
-        _write_heldout(folder / "heldout", plan, pixels, classes, scenes)
-        write_web(folder / "web", seed)
-        write_json(folder / "place.json", settings)
+        plan = make_plan(seed, count)
+        web_count = min(WEB_COUNT, count)
+        raw = folder / "raw"
+        raw.mkdir()
+        bands = _bands(seed, count, True, raw, "place") + _bands(seed + WEB_SEED, web_count, False, raw, "web")
+        for name, size in (("place", count), ("web", web_count)):
+            _pixels(raw, name, size, "w+")
+        rendered = _render(bands)
+        place = [part for band, part in zip(bands, rendered, strict=True) if band.name == "place"]
+        features = [feature for part in place for feature in part.features]
+        scenes = [scene for part in place for scene in part.scenes]
+        web_scenes = [s for band, part in zip(bands, rendered, strict=True) if band.name == "web" for s in part.scenes]
+        pixels, classes = _pixels(raw, "place", count, "r")
+        write_mosaic(folder / "mosaic.tif", pixels)
+        write_classes(folder, classes)
+        write_map(folder / "map.osm.pbf", plan, features)
+        write_areas(folder, plan)
+        write_windows(folder / "heldout", plan, pixels, classes)
+        write_scenes(folder / "heldout" / "scenes", plan, pixels, scenes)
+        web_pixels, _ = _pixels(raw, "web", web_count, "r")
+        write_web(folder / "web", web_pixels, web_scenes, seed)
+        for file in raw.iterdir():
+            file.unlink()
+        raw.rmdir()
+        write_json(folder / "place.json", about)
     return out
 
 
-def to_degrees(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Map the place's own metres [N, 2] (x right, y down) to longitude and latitude."""
-    transformer = Transformer.from_crs(CRS, "EPSG:4326", always_xy=True)
-    lon, lat = transformer.transform(WEST + points[:, 0], NORTH - points[:, 1])
-    return np.stack([lon, lat], axis=1)
+def _is_made(out: Path, about: dict[str, float]) -> bool:
+    try:
+        return bool(json.loads((out / "place.json").read_text(encoding="utf-8")) == about)
+    except (OSError, ValueError):
+        return False
 
 
-def _rows(seed: int, count: int) -> Iterator[_Row]:
-    """Paint the rows of districts in order, in processes that each lay out a run of rows."""
-    runs = np.array_split(np.arange(count), WORKERS)
-    with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
-        jobs = [pool.submit(_paint_rows, seed, count, [int(row) for row in run]) for run in runs]
-        for job in jobs:
-            yield from job.result()
+def _bands(seed: int, count: int, hold_out: bool, folder: Path, name: str) -> list[_Band]:
+    half = count // 2
+    return [_Band(seed, count, hold_out, rows, folder, name) for rows in (range(half), range(half, count))]
 
 
-def _paint_rows(seed: int, count: int, rows: list[int]) -> list[_Row]:
-    plan = make_plan(seed, count)
-    layout, camera = Layout(plan), Camera(plan, make_textures(seed))
-    painted = []
-    for j in rows:
-        layout.forget_above(j - 1)
-        tiles = [camera.tile(i, j, layout.near(i, j)) for i in range(count)]
-        own = [layout.sheet(cell) for cell in sorted(plan.districts) if cell[1] == j]
-        painted.append(
-            _Row(
-                np.concatenate([pixels for pixels, _ in tiles], axis=1),
-                np.concatenate([classes for _, classes in tiles], axis=1),
-                [feature for sheet in own for feature in sheet.features],
-                [scene for sheet in own for scene in sheet.scenes],
-            )
-        )
-    return painted
-
-
-def _write_rasters(folder: Path, pixels: Bytes, classes: Bytes) -> None:
-    _write_cog(
-        folder / "mosaic.tif",
-        pixels.transpose(2, 0, 1),
-        Affine(1, 0, WEST, 0, -1, NORTH),
-        compress="JPEG",
-        quality=90,
-    )
-    _write_cog(
-        folder / "classes.tif",
-        classes[None],
-        Affine(1, 0, WEST, 0, -1, NORTH),
-        compress="DEFLATE",
-        classes=True,
-    )
-    listed: list[dict[str, Any]] = [
-        {"name": land.name, "mask": value, "prompts": list(land.prompts)}
-        for value, land in enumerate(LAND_CLASSES, start=1)
-    ]
-    write_json(
-        folder / "classes.json", {"classes": listed, "ignore": [0], "template": "An aerial image of {}."}
-    )
-
-
-def _write_cog(path: Path, bands: Bytes, transform: Affine, classes: bool = False, **options: Any) -> None:
-    profile = {"count": len(bands), "height": bands.shape[1], "width": bands.shape[2], "dtype": "uint8"}
-    with rasterio.MemoryFile() as memory:
-        with memory.open(driver="GTiff", crs=CRS, transform=transform, **profile) as raster:
-            raster.write(bands)
-            if classes:
-                raster.write_colormap(1, {0: (0, 0, 0)} | _colours())
-                raster.update_tags(
-                    **{f"CLASS_{value}": land.name for value, land in enumerate(LAND_CLASSES, 1)}
-                )
-        with memory.open() as raster:
-            resampling = "nearest" if classes else "average"
-            rasterio.shutil.copy(raster, path, driver="COG", overview_resampling=resampling, **options)
-
-
-def _colours() -> dict[int, tuple[int, int, int]]:
-    return {value: land.colour for value, land in enumerate(LAND_CLASSES, start=1)}
-
-
-def _heldout_box(plan: Plan) -> tuple[int, int]:
-    """Return the left and top of the held-out corner, metres."""
+def _pixels(
+    folder: Path, name: str, count: int, mode: str
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Open the shared pixel and class files of a place."""
+    side = count * DISTRICT_M
     return (
-        min(i for i, _ in plan.held_out) * DISTRICT_M,
-        min(j for _, j in plan.held_out) * DISTRICT_M,
+        np.memmap(folder / f"{name}.rgb", np.uint8, mode, shape=(side, side, 3)),  # type: ignore[call-overload]
+        np.memmap(folder / f"{name}.class", np.uint8, mode, shape=(side, side)),  # type: ignore[call-overload]
     )
 
 
-def _write_areas(folder: Path, plan: Plan) -> None:
-    left, top = _heldout_box(plan)
-    heldout = shapely.box(left, top, plan.side, plan.side)
-    train = shapely.difference(shapely.box(0, 0, plan.side, plan.side), heldout)
-    for name, area in (("train", train), ("heldout", heldout)):
-        # Straight lines of the projection are curves in degrees: many points keep them true.
-        ring = np.asarray(shapely.segmentize(area, 100.0).exterior.coords)
-        geometry = shapely.geometry.mapping(shapely.Polygon(to_degrees(ring)))
-        feature = {"type": "Feature", "properties": {"name": name}, "geometry": geometry}
-        write_json(folder / f"{name}.geojson", {"type": "FeatureCollection", "features": [feature]})
+def _render(bands: list[_Band]) -> list[_Rendered]:
+    workers = min(2, os.cpu_count() or 1)
+    if workers == 1:
+        return [_render_band(band) for band in bands]
+    # spawn, not fork: the caller may hold threads
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        results = pool.map(_render_band, bands)
+        return list(track(results, "making a place", total=len(bands)))
 
 
-def _write_heldout(folder: Path, plan: Plan, pixels: Bytes, classes: Bytes, scenes: list[Scene]) -> None:
-    left, top = _heldout_box(plan)
-    for kind in ("images", "masks"):
-        (folder / kind).mkdir(parents=True)
-    for x, y in _varied_windows(classes, left, top):
-        here = (slice(y, y + WINDOW_PX), slice(x, x + WINDOW_PX))
-        transform = Affine(1, 0, WEST + x, 0, -1, NORTH - y)
-        for kind, bands in (("images", pixels[here].transpose(2, 0, 1)), ("masks", classes[here][None])):
-            profile = {"count": len(bands), "height": WINDOW_PX, "width": WINDOW_PX, "dtype": "uint8"}
-            path = folder / kind / f"{x:04d}-{y:04d}.tif"
-            with rasterio.open(
-                path, "w", driver="GTiff", crs=CRS, transform=transform, compress="deflate", **profile
-            ) as raster:
-                raster.write(bands)
-                if kind == "masks":
-                    raster.write_colormap(1, {0: (0, 0, 0)} | _colours())
-    taken: dict[str, int] = {}
-    half = SCENE_PX // 2
-    for scene in scenes:
-        x, y = int(scene.x) - half, int(scene.y) - half
-        inside = left <= x and top <= y and x + SCENE_PX <= plan.side and y + SCENE_PX <= plan.side
-        number = taken.get(scene.label, 0)
-        if not inside or number >= SCENES_PER_CLASS:
-            continue
-        taken[scene.label] = number + 1
-        path = folder / "scenes" / scene.label / f"{number:02d}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels[y : y + SCENE_PX, x : x + SCENE_PX]).save(path)
-
-
-def _varied_windows(classes: Bytes, left: int, top: int) -> list[tuple[int, int]]:
-    """Choose held-out windows so that rare classes are there too: each next one adds the most that is missing."""
-    side = classes.shape[0]
-    corners = [
-        (x, y)
-        for y in range(top, side - WINDOW_PX + 1, WINDOW_PX)
-        for x in range(left, side - WINDOW_PX + 1, WINDOW_PX)
-    ]
-    counts = np.array(
-        [
-            np.bincount(
-                classes[y : y + WINDOW_PX, x : x + WINDOW_PX].ravel(), minlength=len(LAND_CLASSES) + 1
-            )[1:]
-            for x, y in corners
-        ],
-        dtype=np.float64,
-    )
-    have = np.ones(counts.shape[1])
-    chosen: list[int] = []
-    while len(chosen) < min(WINDOWS, len(corners)):
-        gain = np.log1p(counts / have).sum(axis=1)
-        gain[chosen] = -1
-        chosen.append(int(gain.argmax()))
-        have += counts[chosen[-1]]
-    return [corners[index] for index in sorted(chosen)]
+def _render_band(band: _Band) -> _Rendered:
+    plan: Plan = make_plan(band.seed, band.count, hold_out=band.hold_out)
+    layout = Layout(plan)
+    camera = Camera(plan, make_textures(band.seed))
+    pixels, classes = _pixels(band.folder, band.name, band.count, "r+")
+    features: list[Feature] = []
+    scenes: list[Scene] = []
+    if band.rows.start == 0:
+        features += layout.network.sheet.features
+        scenes += layout.network.sheet.scenes
+    for j in band.rows:
+        for i in range(band.count):
+            part = slice(j * DISTRICT_M, (j + 1) * DISTRICT_M), slice(i * DISTRICT_M, (i + 1) * DISTRICT_M)
+            pixels[part], classes[part] = camera.tile(i, j, layout.near(i, j))
+            if (i, j) in plan.districts:
+                sheet = layout.sheet((i, j))
+                features += sheet.features
+                scenes += sheet.scenes
+        layout.forget_above(j)
+    return _Rendered(features, scenes)

@@ -1,123 +1,131 @@
-"""The demo place's map: an OpenStreetMap extract with true tags, shared junction nodes and holes in areas."""
+"""The demo place's map: true OpenStreetMap tags in an `.osm.pbf`, and its areas as GeoJSON."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import osmium
-from osmium.osm import mutable
+import pyproj
+import shapely
+from osmium.osm.mutable import Node, Relation, Way
 
 from geomammut.demo.place_names import HOSTILE_NAMES
-from geomammut.demo.place_sheet import Feature, Points, Tags
+from geomammut.demo.place_plan import DISTRICT_M, Plan
+from geomammut.demo.place_sheet import Feature, Points, Sheet, circle
+from geomammut.files import write_json
 
-TIME = "2024-06-01T12:00:00Z"  # of every object, so that the same seed gives the same map
-Degrees = Callable[[Points], npt.NDArray[np.float64]]
+# The place lies in the open Mediterranean, so that nobody takes it for a real one.
+CRS = "EPSG:32633"
+EAST, NORTH = 496_000.0, 3_904_000.0
 
-
-class _Ids:
-    """Gives each place on the ground one node, to the centimetre, so that ways meet in nodes."""
-
-    def __init__(self, to_degrees: Degrees) -> None:
-        self._to_degrees = to_degrees
-        self._by_place: dict[tuple[float, float], int] = {}
-        self.nodes: list[tuple[int, float, float, Tags]] = []
-
-    def of(self, points: Points) -> list[int]:
-        """Return the node of each point, made where there is none yet."""
-        ids = []
-        for (x, y), (lon, lat) in zip(
-            np.round(points, 2).tolist(), self._to_degrees(points).tolist(), strict=True
-        ):
-            if (x, y) not in self._by_place:
-                self._by_place[x, y] = self.add(lon, lat, {})
-            ids.append(self._by_place[x, y])
-        return ids
-
-    def add(self, lon: float, lat: float, tags: Tags) -> int:
-        self.nodes.append((len(self.nodes) + 1, lon, lat, tags))
-        return len(self.nodes)
+_TO_DEGREES = pyproj.Transformer.from_crs(CRS, "EPSG:4326", always_xy=True)
 
 
-def write_map(path: Path, features: Sequence[Feature], to_degrees: Degrees, seed: int) -> None:
-    """Write features as `.osm.pbf`, nodes before ways before relations.
+def degrees(points: Points) -> Points:
+    """Return place coordinates [N, 2] as longitude and latitude."""
+    lon, lat = _TO_DEGREES.transform(EAST + points[:, 0], NORTH - points[:, 1])
+    return np.stack([lon, lat], axis=1)
 
-    Beside what is drawn, the map holds what every real one does and nobody sees from above: addresses, cafés
-    inside buildings, a bus route; and a few names that are no names.
-    """
-    ids = _Ids(to_degrees)
-    ways: list[tuple[list[int], Tags]] = []
-    relations: list[tuple[list[tuple[str, int, str]], Tags]] = []
-    for feature in _with_odd_names(features, seed):
+
+def write_map(path: Path, plan: Plan, features: Sequence[Feature]) -> None:
+    """Write all features as one `.osm.pbf`, with some that cannot be seen from above, as real maps have."""
+    everything = _with_hostile_names([*features, *_unseen(plan)])
+    nodes: dict[tuple[float, float], int] = {}
+    spots: list[tuple[float, float]] = []
+    tagged: dict[int, dict[str, str]] = {}
+    ways: list[tuple[list[int], dict[str, str]]] = []
+    relations: list[tuple[list[tuple[str, int, str]], dict[str, str]]] = []
+
+    def node(x: float, y: float) -> int:
+        key = (round(float(x), 2), round(float(y), 2))
+        if key not in nodes:
+            spots.append(key)
+            nodes[key] = len(spots)
+        return nodes[key]
+
+    def way(points: Points, tags: dict[str, str], *, closed: bool) -> int:
+        refs = [node(x, y) for x, y in points]
+        refs = [ref for k, ref in enumerate(refs) if k == 0 or ref != refs[k - 1]]
+        if closed and refs[0] != refs[-1]:
+            refs.append(refs[0])
+        ways.append((refs, tags))
+        return len(ways)
+
+    for feature in everything:
         if feature.kind == "node":
-            lon, lat = to_degrees(feature.rings[0])[0].tolist()
-            ids.add(lon, lat, feature.tags)
+            spots.append((round(float(feature.rings[0][0, 0]), 2), round(float(feature.rings[0][0, 1]), 2)))
+            tagged[len(spots)] = feature.tags
         elif feature.kind == "line":
-            ways.append((_without_repeats(ids.of(feature.rings[0])), feature.tags))
+            way(feature.rings[0], feature.tags, closed=False)
         elif len(feature.rings) == 1:
-            ways.append((_ring(ids, feature.rings[0]), feature.tags))
+            way(feature.rings[0], feature.tags, closed=True)
         else:
-            members = []
-            for number, ring in enumerate(feature.rings):
-                ways.append((_ring(ids, ring), {}))
-                members.append(("w", len(ways), "inner" if number else "outer"))
+            roles = ["outer"] + ["inner"] * (len(feature.rings) - 1)
+            members = [("w", way(r, {}, closed=True), role) for r, role in zip(feature.rings, roles, strict=True)]
             relations.append((members, {"type": "multipolygon", **feature.tags}))
-    _add_invisible(features, ids, ways, relations, to_degrees, seed)
+    relations.append(_bus_route(ways))
+    places = degrees(np.array(spots))
     with osmium.SimpleWriter(str(path)) as writer:
-        for number, lon, lat, tags in ids.nodes:
-            writer.add_node(
-                mutable.Node(id=number, version=1, timestamp=TIME, location=(lon, lat), tags=tags)
-            )
-        for number, (nodes, tags) in enumerate(ways, start=1):
-            writer.add_way(mutable.Way(id=number, version=1, timestamp=TIME, nodes=nodes, tags=tags))
-        for number, (members, tags) in enumerate(relations, start=1):
-            writer.add_relation(
-                mutable.Relation(id=number, version=1, timestamp=TIME, members=members, tags=tags)
-            )
+        for k, (lon, lat) in enumerate(places.tolist(), start=1):
+            writer.add_node(Node(id=k, version=1, location=(lon, lat), tags=tagged.get(k, {})))
+        for k, (refs, tags) in enumerate(ways, start=1):
+            writer.add_way(Way(id=k, version=1, nodes=refs, tags=tags))
+        for k, (members, tags) in enumerate(relations, start=1):
+            writer.add_relation(Relation(id=k, version=1, members=members, tags=tags))
 
 
-def _ring(ids: _Ids, points: Points) -> list[int]:
-    nodes = _without_repeats(ids.of(points))
-    return nodes if nodes[0] == nodes[-1] else [*nodes, nodes[0]]
-
-
-def _without_repeats(nodes: list[int]) -> list[int]:
-    return [node for place, node in enumerate(nodes) if place == 0 or node != nodes[place - 1]]
-
-
-def _with_odd_names(features: Sequence[Feature], seed: int) -> list[Feature]:
-    """Give a few of the named features names that programs trip over."""
-    named = [number for number, feature in enumerate(features) if "name" in feature.tags]
-    chosen = np.random.default_rng([seed, 11]).choice(
-        named, size=min(len(named), 3 * len(HOSTILE_NAMES)), replace=False
-    )
-    renamed = list(features)
-    for turn, number in enumerate(chosen.tolist()):
-        feature = features[number]
-        renamed[number] = feature._replace(
-            tags={**feature.tags, "name": HOSTILE_NAMES[turn % len(HOSTILE_NAMES)]}
-        )
+def _with_hostile_names(features: Iterable[Feature]) -> list[Feature]:
+    """Give a few named features the names that programs trip over, each to another kind of feature."""
+    left = list(HOSTILE_NAMES)
+    done: set[str] = set()
+    renamed = []
+    for feature in features:
+        kind = next((f"{k}={v}" for k, v in feature.tags.items() if k in ("landuse", "leisure", "natural", "amenity", "shop")), "")
+        if left and kind and "name" in feature.tags and kind not in done:
+            done.add(kind)
+            feature = feature._replace(tags={**feature.tags, "name": left.pop(0)})
+        renamed.append(feature)
     return renamed
 
 
-def _add_invisible(
-    features: Sequence[Feature],
-    ids: _Ids,
-    ways: list[tuple[list[int], Tags]],
-    relations: list[tuple[list[tuple[str, int, str]], Tags]],
-    to_degrees: Degrees,
-    seed: int,
-) -> None:
-    rng = np.random.default_rng([seed, 12])
-    buildings = [feature for feature in features if "building" in feature.tags]
-    for number in rng.choice(len(buildings), size=min(300, len(buildings)), replace=False).tolist():
-        lon, lat = to_degrees(buildings[number].rings[0].mean(axis=0, keepdims=True))[0].tolist()
-        if number % 6 == 0:
-            ids.add(lon, lat, {"amenity": "cafe", "name": f"Café {number}", "indoor": "yes"})
-        else:
-            ids.add(lon, lat, {"addr:housenumber": str(1 + number % 90), "addr:street": "Long Street"})
-    roads = [number for number, (_, tags) in enumerate(ways, start=1) if tags.get("highway") == "primary"]
-    for route in range(3):
-        members = [("w", way, "") for way in roads[route::3][:12]]
-        if members:
-            relations.append((members, {"type": "route", "route": "bus", "ref": str(route + 1)}))
+def _unseen(plan: Plan) -> list[Feature]:
+    """Return what maps hold and cameras do not see: a border, names of quarters, pipes, tunnels, addresses, shops."""
+    rng = plan.rng(6)
+    sheet = Sheet(rng, (0, 0, 1, 1))
+    side = float(plan.side)
+    border = np.array([(4.0, 4.0), (side - 4, 4.0), (side - 4, side - 4), (4.0, side - 4)])
+    sheet.map_area(border, boundary="administrative", admin_level="8", name=sheet.namer.word())
+    for town in plan.towns:
+        sheet.map_node(*town, place="suburb", name=sheet.namer.of("suburb"))
+    for _ in range(2 * plan.count):
+        x, y = rng.uniform(60, side - 60, 2)
+        sheet.map_node(x, y, addr__housenumber=str(rng.integers(1, 90)), addr__street=sheet.namer.street())
+        x, y = rng.uniform(60, side - 60, 2)
+        sheet.map_node(x, y, shop=str(rng.choice(["bakery", "books", "hairdresser"])), name=sheet.namer.of("cafe"))
+    ends = rng.uniform(60, side - 60, (3, 2, 2))
+    sheet.map_line(ends[0], man_made="pipeline", location="underground", substance="gas")
+    sheet.map_line(ends[1], railway="subway", tunnel="yes", layer="-2", name="Line 1")
+    sheet.map_line(ends[2], highway="service", tunnel="yes", layer="-1")
+    x, y = plan.towns[0]
+    sheet.map_area(circle(x, y, 40), amenity="parking", parking="underground", layer="-1")
+    sheet.map_node(x + 5, y, entrance="main")
+    return sheet.features
+
+
+def _bus_route(ways: list[tuple[list[int], dict[str, str]]]) -> tuple[list[tuple[str, int, str]], dict[str, str]]:
+    stops = [k for k, (_, tags) in enumerate(ways, start=1) if tags.get("highway") == "primary"][:12]
+    return [("w", k, "") for k in stops], {"type": "route", "route": "bus", "ref": "42", "name": "Bus 42"}
+
+
+def write_areas(folder: Path, plan: Plan) -> None:
+    """Write `train.geojson` and `heldout.geojson`: whole districts that do not overlap."""
+    square = shapely.box(0, 0, plan.side, plan.side)
+    held = shapely.union_all(
+        [shapely.box(i * DISTRICT_M, j * DISTRICT_M, (i + 1) * DISTRICT_M, (j + 1) * DISTRICT_M) for i, j in plan.held_out]
+    )
+    for name, area in (("train", shapely.difference(square, held)), ("heldout", held)):
+        outline = np.asarray(shapely.segmentize(shapely.simplify(area, 0), DISTRICT_M).exterior.coords)
+        ring = degrees(outline).round(9).tolist()[::-1]  # counter-clockwise, as RFC 7946 asks
+        geometry = {"type": "Polygon", "coordinates": [ring]}
+        feature = {"type": "Feature", "properties": {"name": name}, "geometry": geometry}
+        write_json(folder / f"{name}.geojson", {"type": "FeatureCollection", "features": [feature]})

@@ -1,245 +1,249 @@
-"""The demo's web table: picture files with alt-text, aerial and not, as untidy as the web.
-
-The aerial pictures show another place, made from another seed, so that none is of the mosaic.
-"""
+"""The demo place's web table: local pictures with alt-texts, aerial and not, clean and broken."""
 
 import csv
 import io
-from collections.abc import Callable
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
 
-from geomammut.demo.place_layout import Layout
-from geomammut.demo.place_plan import DISTRICT_M, make_plan
-from geomammut.demo.place_render import Camera, make_textures
-
-ELSEWHERE = 1_000_003  # added to the seed
-DISTRICTS = 8  # along a side of the other place
-AERIAL, GROUND = 520, 640  # pictures
-PER_LABEL = 26
-
-_ALT_FORMS = (
-    "Aerial view of {a} near {place}",
-    "{place}: {a} seen from above",
-    "Drone photo of {a}",
-    "{A} from the air | {place} stock photo",
-    "Satellite image of {a}",
-    "Bird's eye view of {a} in {place}",
-    "Top-down aerial photograph showing {a}",
-    "aerial image, {a}, {place} (2021)",
-)
-_PHRASES: dict[str, tuple[str, ...]] = {
-    "airport apron with airplanes": ("airplanes parked at an airport", "planes on the airport apron"),
-    "airport terminal": ("an airport terminal", "the terminal of an airport"),
-    "apartment blocks": ("apartment buildings", "a housing estate with apartment blocks"),
-    "baseball diamond": ("a baseball field", "a baseball diamond"),
-    "beach": ("a sandy beach", "people on a beach at a lake"),
-    "cemetery": ("a cemetery", "rows of graves in a cemetery"),
-    "construction site": ("a construction site", "a building under construction"),
-    "farmland": ("farm fields", "farmland with fields of many colours", "ploughed fields"),
-    "forest": ("a forest", "a dense green forest", "trees in a wood"),
-    "golf course": ("a golf course with bunkers", "a golf course"),
-    "greenhouses": ("greenhouses", "rows of greenhouses"),
-    "industrial halls": ("factory halls", "warehouses in an industrial area"),
-    "lake": ("a lake", "a blue lake between meadows"),
-    "marina with boats": ("boats in a marina", "a marina with many boats"),
-    "meadow": ("a meadow", "grassland"),
-    "orchard": ("an orchard", "fruit trees in rows"),
-    "park": ("a city park", "a park with trees and paths"),
-    "parking lot": ("a parking lot full of cars", "cars in a parking lot"),
-    "quarry": ("an open quarry", "a quarry"),
-    "residential houses": ("houses in a suburb", "a residential area with many houses", "rows of houses"),
-    "running track": ("a running track", "an athletics track around a field"),
-    "runway": ("a runway", "an airport runway"),
-    "school": ("a school with its yard", "a school building"),
-    "shopping centre": ("a shopping centre", "a shopping mall with a parking lot"),
-    "soccer field": ("a soccer field", "a football pitch"),
-    "solar farm": ("a solar farm", "rows of solar panels in a field"),
-    "stadium": ("a stadium", "a football stadium"),
-    "storage tanks": ("oil storage tanks", "white storage tanks"),
-    "swimming pool": ("a swimming pool", "an outdoor swimming pool"),
-    "tennis courts": ("tennis courts", "several tennis courts"),
-    "vineyard": ("a vineyard", "rows of vines"),
-    "wastewater plant": ("a sewage treatment plant", "round basins of a wastewater plant"),
-}
-_PLACES = (
-    "Dunholm",
-    "Queensbury",
-    "the old town",
-    "Fal valley",
-    "Norwick",
-    "the coast",
-    "Selmere",
-    "Torfield",
-)
-_GROUND_ALTS = (
-    "Sunset over the hills", "A walk along the beach", "Blue running shoes, size 42", "IMG_{n}.jpg",
-    "Portrait of a smiling woman", "Wooden chair, oak, 49.99 EUR", "Quarterly revenue chart", "Happy birthday card",
-    "View from our hotel room", "The main street of {place} in winter", "Red kettle on white background",
-    "Meeting agenda for {place}", "Mountain lake at dawn", "DSC{n}", "Best pizza in {place}",
-)  # fmt: skip
-_MISLEADING_ALTS = (
-    "Satellite TV dish for sale", "Satellite radio receiver", "Drone with camera, for sale, 299 EUR",
-    "Bird's-eye maple table", "Satnav for cars", "Aerial antenna for your roof",
-)  # fmt: skip
+from geomammut.demo.place_sheet import Scene
+from geomammut.demo.place_web_text import GROUND_KINDS, aerial_text, ground_text
 
 Bytes = npt.NDArray[np.uint8]
 
+AERIAL, OTHER, DUPLICATES, BROKEN = 560, 700, 120, 60
 
-def write_web(folder: Path, seed: int) -> None:
-    """Write `table.csv` (url, alt) and its pictures, about 1,500 rows.
 
-    Among them are exact and near duplicates, broken files, missing files, alt-text that says nothing about an
-    aerial picture, and alt-text that says "aerial" of a picture from the ground.
-    """
+def write_web(folder: Path, pixels: Bytes, scenes: Sequence[Scene], seed: int) -> None:
+    """Write `table.csv` (url, alt) and its pictures; `pixels` and `scenes` are another place's, never the mosaic's."""
+    rng = np.random.default_rng([seed, 8])
     folder.mkdir(parents=True)
-    rng = np.random.default_rng([seed, 21])
     rows: list[tuple[str, str]] = []
-
-    def save(image: Image.Image, alt: str, quality: int = 88) -> str:
-        name = f"{len(rows):05d}.jpg"
-        image.save(folder / name, "JPEG", quality=quality)
-        rows.append((name, alt))
-        return name
-
-    aerial = _aerial_pictures(seed, rng)
-    for image, alt in aerial:
-        save(image, alt if rng.random() > 0.06 else f"IMG_{rng.integers(1000, 9999)}.jpg")
-    for number in rng.choice(len(aerial), size=70, replace=False).tolist():
-        image, alt = aerial[number]
-        if number % 2:
-            rows.append((f"{number:05d}.jpg", alt))
-        else:
-            side = int(0.8 * min(image.size))
-            save(image.resize((side, side), Image.Resampling.BICUBIC), alt.lower(), quality=60)
-    for number in range(GROUND):
-        draw = _GROUND_PICTURES[number % len(_GROUND_PICTURES)]
-        alts = _MISLEADING_ALTS if rng.random() < 0.12 else _GROUND_ALTS
-        alt = alts[int(rng.integers(len(alts)))].format(n=rng.integers(1000, 9999), place=_some(rng, _PLACES))
-        save(draw(rng), alt)
-    for _ in range(16):
-        image = _GROUND_PICTURES[int(rng.integers(len(_GROUND_PICTURES)))](rng)
-        save(image, f"Aerial view of {_some(rng, _PHRASES['forest'])}")
-    _add_broken(folder, rows, rng)
+    share = min(1.0, len(scenes) / 900)
+    for k in range(round(AERIAL * share)):
+        picture, text = _aerial(rng, pixels, scenes)
+        rows.append((_save(folder, f"a{k:04d}.jpg", picture, rng), text))
+    aerial = list(rows)
+    for k in range(round(OTHER * share)):
+        kind = GROUND_KINDS[int(rng.integers(len(GROUND_KINDS)))]
+        picture = _GROUND_PICTURES[kind](rng, rng.integers(160, 257, 2).tolist())
+        rows.append((_save(folder, f"g{k:04d}.jpg", picture, rng), ground_text(rng, kind)))
+    originals = list(rows)
+    for k in range(round(DUPLICATES * share)):
+        url, text = originals[int(rng.integers(len(originals)))] if k % 3 else aerial[int(rng.integers(len(aerial)))]
+        rows.append((_duplicate(folder, k, url, rng), text if rng.random() < 0.6 else f"{text} (2)"))
+    for k in range(round(BROKEN * share)):
+        url, text = originals[int(rng.integers(len(originals)))]
+        rows.append((_broken(folder, k, url), text))
+    rows.append(("../mosaic.tif", "aerial view of the whole place"))
+    rows.append(("/etc/hostname", "satellite image"))
     order = rng.permutation(len(rows))
-    with (folder / "table.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["url", "alt"])
-        writer.writerows(rows[index] for index in order.tolist())
+    with (folder / "table.csv").open("w", newline="", encoding="utf-8") as table:
+        writer = csv.writer(table)
+        writer.writerow(("url", "alt"))
+        writer.writerows(rows[k] for k in order)
 
 
-def _some(rng: np.random.Generator, choices: tuple[str, ...]) -> str:
-    return choices[int(rng.integers(len(choices)))]
+def _aerial(rng: np.random.Generator, pixels: Bytes, scenes: Sequence[Scene]) -> tuple[Image.Image, str]:
+    labels = sorted({scene.label for scene in scenes})
+    label = labels[int(rng.integers(len(labels)))]
+    group = [scene for scene in scenes if scene.label == label]
+    scene = group[int(rng.integers(len(group)))]
+    width, height = rng.integers(160, 257, 2).tolist()
+    zoom = float(rng.choice([1.0, 1.0, 0.8, 1.25]))
+    half_w, half_h = width * zoom / 2, height * zoom / 2
+    side = pixels.shape[0]
+    x = float(np.clip(scene.x + rng.normal(0, 14), half_w, side - half_w))
+    y = float(np.clip(scene.y + rng.normal(0, 14), half_h, side - half_h))
+    part = pixels[int(y - half_h) : int(y + half_h), int(x - half_w) : int(x + half_w)]
+    picture = Image.fromarray(part).resize((width, height), Image.Resampling.BICUBIC)
+    if rng.random() < 0.4:
+        picture = picture.transpose(Image.Transpose(int(rng.integers(0, 7))))
+    picture = ImageEnhance.Color(picture).enhance(float(rng.uniform(0.7, 1.35)))
+    picture = ImageEnhance.Contrast(picture).enhance(float(rng.uniform(0.85, 1.2)))
+    picture = ImageEnhance.Brightness(picture).enhance(float(rng.uniform(0.85, 1.15)))
+    if rng.random() < 0.05:
+        pen = ImageDraw.Draw(picture)
+        pen.text((8, picture.height - 22), "© stock.example", fill=(255, 255, 255), font=ImageFont.load_default(14))
+    reach = 0.35 * min(width, height) * zoom
+    near = sorted({s.label for s in scenes if s.label != label and math.hypot(s.x - x, s.y - y) < reach})
+    return picture, aerial_text(rng, label, near[int(rng.integers(len(near)))] if near else None)
 
 
-def _aerial_pictures(seed: int, rng: np.random.Generator) -> list[tuple[Image.Image, str]]:
-    """Return pictures of another place around its scenes, with alt-texts in many people's words."""
-    plan = make_plan(seed + ELSEWHERE, DISTRICTS, hold_out=False)
-    layout, camera = Layout(plan), Camera(plan, make_textures(seed + ELSEWHERE))
-    rows = []
-    for j in range(DISTRICTS):
-        rows.append(
-            np.concatenate([camera.tile(i, j, layout.near(i, j))[0] for i in range(DISTRICTS)], axis=1)
-        )
-    pixels: Bytes = np.concatenate(rows)
-    scenes = [scene for cell in sorted(plan.districts) for scene in layout.sheet(cell).scenes]
-    taken: dict[str, int] = {}
-    pictures = []
-    for index in rng.permutation(len(scenes)).tolist():
-        scene = scenes[index]
-        taken[scene.label] = taken.get(scene.label, 0) + 1
-        if taken[scene.label] > PER_LABEL or scene.label not in _PHRASES or len(pictures) >= AERIAL:
-            continue
-        side = int(rng.integers(150, 257))
-        limit = DISTRICTS * DISTRICT_M - side
-        shift = rng.integers(-side // 6, side // 6 + 1, 2)
-        left = int(np.clip(scene.x - side / 2 + shift[0], 0, limit))
-        top = int(np.clip(scene.y - side / 2 + shift[1], 0, limit))
-        image = Image.fromarray(pixels[top : top + side, left : left + side])
-        phrase = _some(rng, _PHRASES[scene.label])
-        form = _some(rng, _ALT_FORMS)
-        alt = form.format(a=phrase, A=phrase[0].upper() + phrase[1:], place=_some(rng, _PLACES))
-        pictures.append((image, alt))
-    return pictures
+def _save(folder: Path, name: str, picture: Image.Image, rng: np.random.Generator) -> str:
+    picture.convert("RGB").save(folder / name, quality=int(rng.integers(62, 95)))
+    return name
 
 
-def _add_broken(folder: Path, rows: list[tuple[str, str]], rng: np.random.Generator) -> None:
-    """Add files that are no pictures, half a picture, empty, missing, or outside the folder."""
-    data = io.BytesIO()
-    _landscape(rng).save(data, "JPEG")
-    contents = {
-        "truncated.jpg": data.getvalue()[: len(data.getvalue()) // 3],
-        "page.jpg": b"<!doctype html><title>404 Not Found</title>",
-        "empty.jpg": b"",
-    }
-    for number in range(8):
-        for name, content in contents.items():
-            (folder / f"{number}-{name}").write_bytes(content)
-            rows.append((f"{number}-{name}", "Aerial view of a river and its bridges"))
-        rows.append((f"{number}-missing.jpg", "Satellite image of a harbour"))
-        rows.append((f"../{number}-outside.jpg", "Aerial photo of a town"))
+def _duplicate(folder: Path, k: int, url: str, rng: np.random.Generator) -> str:
+    """Copy a picture exactly, or nearly: another size, crop or quality."""
+    name = f"d{k:04d}.jpg"
+    if k % 2:
+        (folder / name).write_bytes((folder / url).read_bytes())
+        return name
+    with Image.open(folder / url) as picture:
+        scale = float(rng.uniform(0.75, 1.2))
+        copy = picture.resize((int(picture.width * scale), int(picture.height * scale)), Image.Resampling.LANCZOS)
+    margin = int(rng.integers(0, 4))
+    copy = copy.crop((margin, margin, copy.width - margin, copy.height - margin))
+    copy.save(folder / name, quality=int(rng.integers(45, 80)))
+    return name
 
 
-def _landscape(rng: np.random.Generator) -> Image.Image:
-    """Sky above a horizon, hills, and a sun."""
-    width, height = (int(value) for value in rng.integers(160, 260, 2))
-    horizon = int(height * rng.uniform(0.35, 0.65))
-    sky, ground = rng.integers((90, 140, 190), (190, 200, 256)), rng.integers((40, 60, 20), (150, 140, 110))
-    rows = np.linspace(0, 1, height)[:, None, None]
-    pixels = np.where(
-        np.arange(height)[:, None, None] < horizon, sky * (0.7 + 0.5 * rows), ground * (1.3 - 0.6 * rows)
+def _broken(folder: Path, k: int, url: str) -> str:
+    """Write a truncated file, a page under a picture's name, an empty file, a wrong header, or nothing at all."""
+    name = f"b{k:04d}.jpg"
+    whole = (folder / url).read_bytes()
+    contents = (
+        whole[: len(whole) // 3],
+        b"<!DOCTYPE html><html><head><title>404 Not Found</title></head><body>Not found</body></html>",
+        b"",
+        b"\xff\xd8\xff\xe0" + whole[200:260],
     )
-    pixels = np.broadcast_to(pixels, (height, width, 3)) + rng.normal(0, 6, (height, width, 3))
-    image = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
-    draw = ImageDraw.Draw(image)
-    for _ in range(3):
-        x, w, h = rng.integers(0, width), rng.integers(40, 160), rng.integers(10, 60)
-        colour = tuple(int(value) for value in ground * rng.uniform(0.5, 1.1))
-        draw.polygon([(x - w, horizon), (x, horizon - h), (x + w, horizon)], fill=colour)
-    return image.filter(ImageFilter.GaussianBlur(0.8))
+    if k % 5 < 4:
+        (folder / name).write_bytes(contents[k % 5])
+    return name
 
 
-def _product(rng: np.random.Generator) -> Image.Image:
-    """One thing on white."""
-    side = int(rng.integers(160, 260))
-    image = Image.new("RGB", (side, side), (250, 250, 250))
-    draw = ImageDraw.Draw(image)
-    low, high = side * rng.uniform(0.15, 0.35), side * rng.uniform(0.6, 0.85)
-    colour = tuple(int(value) for value in rng.integers(20, 220, 3))
-    shape = draw.ellipse if rng.random() < 0.5 else draw.rectangle
-    shape((low, low, high, high * rng.uniform(0.8, 1.0)), fill=colour)
-    return image.filter(ImageFilter.GaussianBlur(1.2))
+def _ramp(top: Sequence[float], bottom: Sequence[float], width: int, height: int) -> Image.Image:
+    t = np.linspace(0, 1, height)[:, None, None]
+    plane = np.asarray(top) * (1 - t) + np.asarray(bottom) * t
+    return Image.fromarray(np.broadcast_to(plane, (height, width, 3)).astype(np.uint8).copy())
 
 
-def _chart(rng: np.random.Generator) -> Image.Image:
-    """Bars over lines of text."""
-    image = Image.new("RGB", (240, 180), (255, 255, 255))
-    draw = ImageDraw.Draw(image)
-    for bar in range(8):
-        height = int(rng.integers(10, 120))
-        draw.rectangle((20 + 26 * bar, 150 - height, 38 + 26 * bar, 150), fill=(70, 110, 190))
-    draw.text((20, 8), "Revenue by quarter", fill=(0, 0, 0))
-    return image
+def _noisy(picture: Image.Image, rng: np.random.Generator, strength: float) -> Image.Image:
+    pixels = np.asarray(picture, dtype=np.float32)
+    return Image.fromarray(np.clip(pixels + rng.normal(0, strength, pixels.shape), 0, 255).astype(np.uint8))
 
 
-def _portrait(rng: np.random.Generator) -> Image.Image:
-    """A face-like oval before a soft background."""
-    background = rng.integers(60, 200, 3)
-    base = np.broadcast_to(background, (220, 180, 3)) + rng.normal(0, 4, (220, 180, 3))
-    image = Image.fromarray(np.clip(base, 0, 255).astype(np.uint8))
-    draw = ImageDraw.Draw(image)
-    skin = tuple(int(value) for value in np.array([224, 172, 138]) * rng.uniform(0.5, 1.08))
-    draw.ellipse((50, 40, 130, 150), fill=skin)
-    draw.rectangle((40, 150, 140, 220), fill=tuple(int(value) for value in rng.integers(20, 200, 3)))
-    return image.filter(ImageFilter.GaussianBlur(3))
+def _horizon(rng: np.random.Generator, size: list[int]) -> Image.Image:
+    """A sky over hills, water or a field, seen from the ground."""
+    width, height = size
+    sky = rng.choice([(90, 150, 220), (230, 150, 90), (150, 160, 180), (70, 90, 150)])
+    picture = _ramp(sky, np.clip(sky + rng.uniform(20, 70), 0, 255), width, height)
+    pen = ImageDraw.Draw(picture)
+    for _ in range(int(rng.integers(0, 7))):
+        x, y, r = rng.uniform(0, width), rng.uniform(0, height * 0.4), rng.uniform(8, 40)
+        for _ in range(5):
+            dx, dy = rng.normal(0, r / 2), rng.normal(0, r / 5)
+            pen.ellipse((x + dx - r / 2, y + dy - r / 4, x + dx + r / 2, y + dy + r / 4), fill=(236, 236, 240))
+    picture = picture.filter(ImageFilter.GaussianBlur(2))
+    pen = ImageDraw.Draw(picture)
+    for layer in range(int(rng.integers(1, 4))):
+        base = height * (0.5 + 0.12 * layer)
+        phase = rng.uniform(0, 6, 3)
+        crest = [(x, base + 14 * math.sin(x / 37 + phase[0]) + 8 * math.sin(x / 13 + phase[1])) for x in range(0, width + 9, 8)]
+        shade = rng.choice([(60, 90, 60), (90, 100, 120), (120, 110, 70), (70, 100, 130)]) * (1 - 0.2 * layer)
+        pen.polygon([*crest, (width + 8, height), (0, height)], fill=tuple(int(c) for c in shade))
+    if rng.random() < 0.5:
+        x = rng.uniform(0.2, 0.8) * width
+        pen.polygon([(x - 4, height * 0.6), (x + 4, height * 0.6), (x + width * 0.3, height), (x - width * 0.3, height)], fill=(96, 94, 92))
+    if rng.random() < 0.4:
+        x, r = rng.uniform(0, width), rng.uniform(14, 36)
+        pen.rectangle((x - 3, height * 0.5, x + 3, height * 0.9), fill=(70, 54, 40))
+        pen.ellipse((x - r, height * 0.5 - r, x + r, height * 0.5 + r), fill=(50, 86, 44))
+    return _noisy(picture, rng, 4)
 
 
-_GROUND_PICTURES: tuple[Callable[[np.random.Generator], Image.Image], ...] = (
-    _landscape,
-    _product,
-    _chart,
-    _portrait,
-)
+def _product(rng: np.random.Generator, size: list[int]) -> Image.Image:
+    """One thing on a white ground with a soft shadow."""
+    width, height = size
+    picture = _ramp((252, 252, 252), (232, 232, 234), width, height)
+    pen = ImageDraw.Draw(picture)
+    cx, cy = width / 2, height / 2
+    pen.ellipse((cx - width * 0.3, height * 0.74, cx + width * 0.3, height * 0.84), fill=(196, 196, 198))
+    picture = picture.filter(ImageFilter.GaussianBlur(5))
+    pen = ImageDraw.Draw(picture)
+    for k in range(int(rng.integers(1, 5))):
+        colour = tuple(int(c) for c in rng.integers(20, 230, 3))
+        w, h = rng.uniform(0.1, 0.3) * width / (1 + 0.4 * k), rng.uniform(0.1, 0.28) * height / (1 + 0.4 * k)
+        box = (cx - w, cy - h, cx + w, cy + h)
+        if rng.random() < 0.4:
+            pen.ellipse(box, fill=colour)
+        else:
+            pen.rounded_rectangle(box, radius=float(rng.uniform(2, 18)), fill=colour)
+        pen.line((cx - w * 0.6, cy - h * 0.7, cx - w * 0.6, cy + h * 0.7), fill=(250, 250, 250), width=3)
+    return _noisy(picture.filter(ImageFilter.GaussianBlur(0.8)), rng, 2)
+
+
+def _face(rng: np.random.Generator, size: list[int]) -> Image.Image:
+    """A head and shoulders before a blurred room."""
+    width, height = size
+    back = rng.integers(60, 220, 3)
+    picture = _ramp(back, np.clip(back - 40, 0, 255), width, height)
+    pen = ImageDraw.Draw(picture)
+    for _ in range(8):
+        x, y, r = rng.uniform(0, width), rng.uniform(0, height), rng.uniform(10, 50)
+        pen.ellipse((x - r, y - r, x + r, y + r), fill=tuple(int(c) for c in np.clip(back + rng.normal(0, 30, 3), 0, 255)))
+    picture = picture.filter(ImageFilter.GaussianBlur(9))
+    pen = ImageDraw.Draw(picture)
+    skin = tuple(int(c) for c in rng.choice([(232, 190, 160), (198, 150, 116), (130, 90, 66), (246, 212, 190)]))
+    hair = tuple(int(c) for c in rng.choice([(40, 30, 26), (110, 76, 44), (196, 164, 104), (150, 150, 150)]))
+    cx, cy, r = width * rng.uniform(0.4, 0.6), height * 0.42, min(width, height) * rng.uniform(0.17, 0.26)
+    pen.ellipse((cx - 2.1 * r, cy + 1.2 * r, cx + 2.1 * r, cy + 5 * r), fill=tuple(int(c) for c in rng.integers(20, 220, 3)))
+    pen.ellipse((cx - 1.1 * r, cy - 1.45 * r, cx + 1.1 * r, cy + 0.9 * r), fill=hair)
+    pen.ellipse((cx - 0.9 * r, cy - 1.1 * r, cx + 0.9 * r, cy + 1.25 * r), fill=skin)
+    for side in (-1, 1):
+        x = cx + side * 0.36 * r
+        pen.ellipse((x - 0.12 * r, cy - 0.2 * r, x + 0.12 * r, cy), fill=(40, 34, 32))
+    pen.arc((cx - 0.4 * r, cy + 0.2 * r, cx + 0.4 * r, cy + 0.8 * r), 20, 160, fill=(150, 60, 60), width=3)
+    return _noisy(picture.filter(ImageFilter.GaussianBlur(1.2)), rng, 4)
+
+
+def _banner(rng: np.random.Generator, size: list[int]) -> Image.Image:
+    """Large letters on flat colour."""
+    width, height = size
+    picture = Image.new("RGB", (width, height), tuple(int(c) for c in rng.integers(0, 256, 3)))
+    pen = ImageDraw.Draw(picture)
+    ink = tuple(int(c) for c in rng.integers(0, 256, 3))
+    if rng.random() < 0.6:
+        pen.rectangle((0, height * 0.6, width, height), fill=tuple(int(c) for c in rng.integers(0, 256, 3)))
+    if rng.random() < 0.5:
+        r = height * 0.16
+        pen.ellipse((width * 0.5 - r, height * 0.2 - r, width * 0.5 + r, height * 0.2 + r), fill=ink)
+    for k, word in enumerate(rng.choice(["SALE", "NEW", "ACME", "50%", "JOIN", "Hotel", "FREE", "2024", "Online", "MAP"], 2)):
+        font = ImageFont.load_default(int(rng.integers(24, 54)))
+        pen.text((width * 0.1, height * (0.35 + 0.28 * k)), str(word), fill=ink, font=font)
+    return picture
+
+
+def _chart(rng: np.random.Generator, size: list[int]) -> Image.Image:
+    """Bars, a line or a pie with axes."""
+    width, height = size
+    picture = Image.new("RGB", (width, height), (255, 255, 255))
+    pen = ImageDraw.Draw(picture)
+    kind = int(rng.integers(3))
+    values = rng.uniform(0.1, 0.9, int(rng.integers(5, 12)))
+    palette = [tuple(int(c) for c in rng.integers(30, 220, 3)) for _ in range(4)]
+    left, bottom = width * 0.12, height * 0.88
+    if kind < 2:
+        for y in np.linspace(height * 0.1, bottom, 6):
+            pen.line((left, y, width * 0.95, y), fill=(222, 222, 222))
+        pen.line((left, height * 0.08, left, bottom, width * 0.95, bottom), fill=(40, 40, 40), width=2)
+        step = (width * 0.8) / len(values)
+        tops = [(left + step * (k + 0.5), bottom - v * height * 0.75) for k, v in enumerate(values)]
+        if kind == 0:
+            for k, (x, y) in enumerate(tops):
+                pen.rectangle((x - step * 0.35, y, x + step * 0.35, bottom), fill=palette[k % 4])
+        else:
+            pen.line([c for p in tops for c in p], fill=palette[0], width=3)
+    else:
+        start = 0.0
+        for k, v in enumerate(values / values.sum() * 360):
+            pen.pieslice((width * 0.2, height * 0.15, width * 0.8, height * 0.9), start, start + v, fill=palette[k % 4])
+            start += v
+    pen.text((width * 0.2, 3), str(rng.choice(["Revenue", "Results", "Figure 2", "Growth"])), fill=(30, 30, 30), font=ImageFont.load_default(14))
+    return picture
+
+
+_GROUND_PICTURES = {"horizon": _horizon, "product": _product, "face": _face, "banner": _banner, "chart": _chart}
+
+
+def encoded(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()

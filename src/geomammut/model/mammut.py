@@ -94,15 +94,17 @@ class Mammut(nn.Module):
         over the text's own tokens (not its start and end).
         """
         grid = self.config.vision.grid
+        tokens = self._tokens(texts)
+        valid = self.text.valid(tokens)
+        longest = int(valid.sum(dim=1).max())
+        tokens, own = tokens[:, :longest], valid[:, :longest].clone()
+        own[:, 0] = False
+        own[torch.arange(len(own)), valid.sum(dim=1) - 1] = False
         memory = self.image_memory(self.visual.tokens(images))
-        maps = []
-        for tokens in self._tokens(texts):
-            length = int(self.text.valid(tokens.unsqueeze(0)).sum())
-            read = tokens[:length].expand(len(images), -1)
-            weights = self.text.last_cross_attention(read, memory).mean(dim=1)
-            patches = weights[:, 1 : length - 1, -grid * grid :].mean(dim=1)
-            maps.append(patches.reshape(-1, grid, grid))
-        return torch.stack(maps, dim=1)
+        weights = self.text.last_cross_attention(tokens, memory)[..., -grid * grid :]
+        share = own / own.sum(dim=1, keepdim=True)
+        maps = torch.einsum("bclk,cl->bck", weights, share.to(weights.dtype))
+        return maps.reshape(len(images), len(tokens), grid, grid)
 
     @torch.no_grad()
     def generate(self, images: Tensor, max_tokens: int | None = None) -> list[str]:

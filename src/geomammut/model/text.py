@@ -67,21 +67,25 @@ class TextDecoder(nn.Module):
         return states
 
     def last_cross_attention(self, tokens: Tensor, memory: Tensor) -> Tensor:
-        """Return the last cross-attention block's weights [B, H, L, K] in the caption pass."""
-        x = self._embed_tokens(tokens)
-        bias = causal_bias(tokens.shape[1], x)
-        last = len(self.cross_attn) - 1
-        crossed = 0
+        """Read C texts before B images: ids [C, L], image tokens [B, K, W] → weights [B, C, L, K].
+
+        The last cross-attention block's weights in the caption pass, averaged over heads. Self-attention
+        runs on texts, cross-attention on all texts of an image at once, so that its keys are made once.
+        """
+        images, (texts, length) = len(memory), tokens.shape
+        x = self._embed_tokens(tokens).repeat(images, 1, 1)
+        bias = causal_bias(length, x)
+        weights = memory.new_zeros(())
+        crosses = iter(self.cross_attn)
         for layer, block in enumerate(self.resblocks):
             x = block(x, bias)
             if self.config.crosses_after(layer):
-                cross = self.cross_attn[crossed]
-                if crossed == last:
-                    assert isinstance(cross, CrossBlock)
-                    return cross.weights(x, memory)
-                x = cross(x, memory)
-                crossed += 1
-        raise AssertionError("a decoder has a cross-attention block after layer 0")
+                cross = next(crosses)
+                assert isinstance(cross, CrossBlock)
+                together = x.reshape(images, texts * length, -1)
+                weights = cross.weights(together, memory).mean(dim=1)
+                x = cross(together, memory).reshape(x.shape)
+        return weights.reshape(images, texts, length, -1)
 
     def logits(self, states: Tensor) -> Tensor:
         """Map states [..., W] to vocabulary logits [..., V]."""

@@ -47,10 +47,12 @@ _MAP_SPEAK = re.compile(
     r"\b\w+=\w+|\b[a-z]+_[a-z_]+\b|\b[a-z]+:[a-z]+",
     re.IGNORECASE,
 )
+_TENS = "thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand"
+_NUMBER = rf"(?:\d[\d.,]*|{'|'.join(english.NUMBERS)}|{_TENS})"
 _MEASURE = re.compile(
-    r"\b\d[\d.,]*\s?-?(m|km|cm|m2|m²|km²|ha|ft|mi|%)(?!\w)|"
-    r"\b[\w.,]+[\s-]?(met(re|er)s?|kilomet(re|er)s?|feet|foot|miles?|hectares?|acres?|yards?)[\s-](long|wide|across|high|deep|apart|tall)\b|"
-    r"\b\d[\d.,]*[\s-](met(re|er)s?|kilomet(re|er)s?|feet|foot|miles?|hectares?|acres?|percent)\b",
+    rf"\b\d[\d.,]*\s?-?(?:m|km|cm|m2|m²|km²|ha|ft|mi|%)(?!\w)|"
+    rf"\b{_NUMBER}[\s-]+(?:square[\s-]+)?(?:kilo|centi)?(?:met(?:re|er)|foot|feet|mile|hectare|acre|percent)s?\b|"
+    rf"\b{_NUMBER}[\s-]+yards?[\s-](?:long|wide|across|high|deep|apart)\b",
     re.IGNORECASE,
 )
 # Too common and too rarely mapped in full for their absence from the map to prove a writer wrong.
@@ -79,9 +81,10 @@ _EXACT = {word: number for number, word in enumerate(english.NUMBERS) if number}
     "single": 1,
 }
 # Words that end the reach of a number: "two roads and a pond" does not count ponds.
-_STOPS = frozenset("and or with in on at by to from beside along near a an the is are while".split()) | set(
-    ",.;:()!?"
-)
+_STOPS = frozenset(
+    "and or with in on at by to from inside within around through over under next between beside along near "
+    "crossing a an the is are while".split()
+) | set(",.;:()!?")
 _CAPITALS_ALLOWED = frozenset("I A An The American T U L X Y H S Olympic January".split())
 _ORDINARY = frozenset(
     "aerial across along around beside between from here image near next overhead over seen several some "
@@ -91,7 +94,7 @@ _DIRECTION = re.compile(
     r"\b(?:in|at|on|along|near|towards?|to|occup(?:ies|ying)|across|into|down|from)\s+the\s+(?:image's\s+|far\s+|extreme\s+)?"
     r"(?P<where>(?:upper|lower|top|bottom|north|south|east|west|northern|southern|eastern|western|central|middle)"
     r"(?:[\s-]?(?:left|right|centre|center|east|west|eastern|western)(?:ern)?(?:-hand)?)?"
-    r"|left|right|left-hand|right-hand|centre|center)\b(?!\s+of\s+the\s+(?!image|picture|photo|scene|frame|view))",
+    r"|left|right|left-hand|right-hand|centre|center)\b(?!\s+of\s+(?!(?:the|this)\s+(?:image|picture|photo|scene|frame|view)))",
     re.IGNORECASE,
 )
 _COMPASS = {"north": "top", "south": "bottom", "east": "right", "west": "left"}
@@ -118,6 +121,12 @@ class Lexicon:
             singular = english.bare(phrase).lower()
             for form in (singular, english.plural(singular)):
                 self._forms.setdefault(tuple(_words(form)), (singular, set()))[1].add(category)
+        # "tanks" may mean storage tanks; but where a noun is a category of its own, it means that.
+        for phrase in [phrase for _, phrase in known]:
+            head = english.bare(phrase).lower().rsplit(" ", 1)[-1]
+            if " of " not in phrase:
+                for form in (head, english.plural(head)):
+                    self._forms.setdefault((form,), (head, {""}))
         self._longest = max(len(form) for form in self._forms)
         self.words = frozenset(word for form in self._forms for word in form)
 
@@ -150,7 +159,6 @@ def check_caption(caption: str, contents: ChipContents, lexicon: Lexicon) -> tup
     tokens = [text.lower() for _, text in spans]
     mentions = lexicon.mentions(tokens)
     supported = [(mention, kinds) for mention in mentions if (kinds := _kinds_named(mention, contents))]
-    faults["no landmark"] += not supported
     faults["wrong category"] += any(
         not _kinds_named(mention, contents) and "" not in mention.categories for mention in mentions
     )
@@ -159,6 +167,7 @@ def check_caption(caption: str, contents: ChipContents, lexicon: Lexicon) -> tup
     faults["wrong direction"] += any(
         not _stands_in(region, kinds, contents) for region, kinds in _directions(caption, starts, supported)
     )
+    faults["no landmark"] += not supported
     return tuple(fault for fault, count in faults.items() if count)
 
 
@@ -182,20 +191,22 @@ def _kinds_named(mention: Mention, contents: ChipContents) -> list[Kind]:
 
 def _miscounts(tokens: Sequence[str], mention: Mention, kinds: Sequence[Kind]) -> bool:
     """Tell whether a number before a mention, with at most two adjectives between, is wrong."""
-    count = sum(kind.count for kind in kinds)
+    # "Two railway lines" may leave out the disused one, or count it.
+    own = sum(kind.count for kind in kinds if kind.category in mention.categories)
+    counts = {sum(kind.count for kind in kinds), own} - {0}
     for back in range(1, 5):
         at = mention.start - back
         if at < 0 or tokens[at] in _STOPS:
             return False
         word = tokens[at]
         if word in _AT_LEAST:
-            return count < _AT_LEAST[word]
+            return max(counts) < _AT_LEAST[word]
         if word == "one" and back > 1:  # "from above one sees two roads"
             return False
         number = int(word) if word.isdigit() and len(word) < 7 else _EXACT.get(word)
         if number is not None:
             # A person who counts many may well be one in five off.
-            return abs(number - count) > (0 if count <= 6 else 0.2 * count)
+            return all(abs(number - count) > (0 if count <= 6 else 0.2 * count) for count in counts)
     return False
 
 
@@ -263,7 +274,8 @@ def _names_a_place(caption: str, contents: ChipContents, lexicon: Lexicon) -> bo
     names = {member.name for kind in contents.kinds for member in kind.members if member.name}
     parts = {word for name in names for word in re.findall(r"[^\W\d_][\w'’-]{3,}", name) if word[0].isupper()}
     for sentence in re.split(r"[.!?]\s+", caption):
-        for number, word in enumerate(re.findall(r"[^\W\d_][\w'’-]*", sentence)):
+        for number, found in enumerate(re.findall(r"[^\W\d_][\w'’-]*", sentence)):
+            word = re.sub(r"(['’]s|-\w+)$", "", found)  # "Aguda's", "U-shaped"
             if not word[0].isupper() or word in _CAPITALS_ALLOWED or word.lower() in lexicon.words:
                 continue
             # A sentence's first word is capital whatever it is: only the names in the chip can give it away.

@@ -58,7 +58,7 @@ _WORDS = {
     "near": ("near", "not far from", "in the vicinity of"),
     "along": ("along", "lined up along", "beside", "on the side of"),
     "crossing": ("crossing", "going across", "passing through"),
-    "in": ("in", "within", "inside", "surrounded by"),
+    "in": ("in", "within", "inside"),
 }
 _FEW = 12  # up to here a person counts
 
@@ -176,7 +176,7 @@ def _where(kind: Kind, draw: random.Random) -> str:
     place = kind.position
     if place in (FALLING, RISING):
         return f"{'running ' if kind.linear else ''}{place}"
-    if place == ACROSS and kind.count > 1 and not kind.linear:
+    if place == ACROSS and kind.countable and kind.count > 1:
         return draw.choice(("scattered across the image", "spread across the image", "all over the image"))
     if place not in (MOST, ACROSS) and draw.random() < 0.4:
         return f"{place} of the image"
@@ -207,11 +207,22 @@ def _with(kind: Kind, draw: random.Random) -> str:
 
 def _relate(kinds: Sequence[Kind], relation: Relation, draw: random.Random) -> str:
     a, b = _thing(kinds[relation.subject], draw), _thing(kinds[relation.object], draw)
-    word = draw.choice(_WORDS[relation.word])
+    words = _WORDS[relation.word]
+    if relation.word == "in" and _stands_amid(kinds[relation.subject], kinds[relation.object]):
+        words += ("surrounded by", "in the middle of")
+    word = draw.choice(words)
     pattern = draw.choice(_RELATED)
     if word.startswith(("crossing", "going", "passing", "lined")) and "there" in pattern:
         pattern = _RELATED[0]
     return pattern.format(a=a.text, b=b.text, word=word, is_=a.is_)
+
+
+def _stands_amid(inner: Kind, outer: Kind) -> bool:
+    """Tell whether one thing has the other on all sides as far as the chip shows."""
+    if inner.linear or outer.area_share < 0.4:
+        return False
+    sides = [side for member in inner.members for side in member.bounds]
+    return min(sides) > 0.1 and max(sides) < 0.9
 
 
 def _pick(kinds: Sequence[Kind], count: int, draw: random.Random) -> list[Kind]:
