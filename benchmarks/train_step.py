@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
@@ -118,7 +119,7 @@ def main() -> None:
     best: dict[str, dict[str, float]] = {}
     for _ in range(arguments.rounds):
         for kind in ["ours", "laion"] if arguments.laion else ["ours"]:
-            path = os.path.join(arguments.laion, "src") if kind == "laion" else ""
+            path = str(Path(arguments.laion) / "src") if kind == "laion" else ""
             environment = os.environ | {"PYTHONPATH": path}
             command = [sys.executable, __file__, "--measure", kind]
             told = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout

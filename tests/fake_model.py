@@ -53,9 +53,7 @@ class ColourModel:
         return F.normalize(patches.permute(0, 2, 3, 1) + 1e-4, dim=-1)
 
     def attention_maps(self, images: Tensor, texts: Sequence[str]) -> Tensor:
-        scores = torch.einsum(
-            "bhwe,ce->bchw", self.dense_image_embeddings(images, 0), self.encode_text(texts)
-        )
+        scores = torch.einsum("bhwe,ce->bchw", self.dense_image_embeddings(images, 0), self.encode_text(texts))
         return scores.flatten(2).softmax(-1).view_as(scores)
 
     def _colour(self, text: str) -> Tensor:

@@ -95,9 +95,7 @@ def test_class_names_from_a_file(folders: Path, tmp_path: Path, monkeypatch: pyt
     swapped = {word.capitalize(): word for word in NAMED} | {"Red": ["green"], "Green": "red"}
     file.write_text(json.dumps(swapped))
     results = eval_classification("m", folders, tmp_path / "out.json", classnames=file)
-    assert results["per_class"] == {
-        name.capitalize(): 100 * (name not in ("red", "green")) for name in sorted(NAMED)
-    }
+    assert results["per_class"] == {name.capitalize(): 100 * (name not in ("red", "green")) for name in sorted(NAMED)}
     del swapped["Blue"]
     file.write_text(json.dumps(swapped))
     with pytest.raises(UserError, match="no name for 1 of 6 folders, first 'Blue'"):

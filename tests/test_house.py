@@ -133,9 +133,7 @@ def test_a_room_loads_nothing_by_itself(room: str) -> None:
 def test_every_library_is_declared() -> None:
     """A fresh set-up has what pyproject.toml names; what came along with another package may go away."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    declared = {
-        re.split(r"[\[<>=~! ]", line)[0].lower().replace("-", "_") for line in project["dependencies"]
-    }
+    declared = {re.split(r"[\[<>=~! ]", line)[0].lower().replace("-", "_") for line in project["dependencies"]}
     import_names = {"open_clip_torch": "open_clip", "google_genai": "google", "pillow": "pil"}
     known = {import_names.get(name, name) for name in declared} | set(sys.stdlib_module_names) | {"geomammut"}
     used = {name.split(".")[0] for path in MODULES.values() for name in imported(path)}

@@ -40,9 +40,7 @@ def write_raster(
     return path
 
 
-def write_tile(
-    folder: Path, x: int, y: int, z: int, colour: int, prefix: str = "", mode: str = "RGB"
-) -> None:
+def write_tile(folder: Path, x: int, y: int, z: int, colour: int, prefix: str = "", mode: str = "RGB") -> None:
     folder.mkdir(exist_ok=True)
     noise = np.random.default_rng(x * 1000 + y).integers(0, 40, (256, 256, 3))
     Image.fromarray((noise + colour).astype(np.uint8)).convert(mode).save(folder / f"{prefix}{x}-{y}-{z}.png")
@@ -55,9 +53,7 @@ def test_pixels_that_fit_the_grid_are_taken_as_they_are(tmp_path: Path) -> None:
     assert len(grid) == len(found) == 12 and not sum(grid.dropped.values())
     assert grid.grids[0].crs == UTM
     for chip in found:
-        column, row = (
-            int(v) for v in ~Affine(1, 0, WEST, 0, -1, NORTH) @ (chip.transform.c, chip.transform.f)
-        )
+        column, row = (int(v) for v in ~Affine(1, 0, WEST, 0, -1, NORTH) @ (chip.transform.c, chip.transform.f))
         expected = pixels[:, row : row + 64, column : column + 64].transpose(1, 2, 0)
         np.testing.assert_array_equal(chip.pixels, expected)
     assert (found[0].transform.c, found[0].transform.f) == (WEST, NORTH)  # north-west first
@@ -145,9 +141,7 @@ def test_a_place_reads_the_same_from_another_projection(tmp_path: Path) -> None:
             copy.write(vrt.read())
     (a,) = [c for c in chips(open_sources([source]), size=128, gsd_m=1.0) if (c.pixels > 200).sum() > 3000]
     (b,) = [
-        c
-        for c in chips(open_sources([tmp_path / "mercator.tif"]), size=128, gsd_m=1.0)
-        if c.transform == a.transform
+        c for c in chips(open_sources([tmp_path / "mercator.tif"]), size=128, gsd_m=1.0) if c.transform == a.transform
     ]
     assert b.crs == a.crs
     assert np.abs(a.pixels.astype(int) - b.pixels).mean() < 4

@@ -89,9 +89,9 @@ def geojson(path: Path, *features: tuple[shapely.Geometry, dict]) -> Path:
 
 @pytest.mark.parametrize("suffix", [".osm.pbf", ".osm"])
 def test_a_map_gives_what_can_be_seen_and_counts_the_rest(tmp_path: Path, suffix: str) -> None:
-    table = read_landmarks(
-        landmarks(write_town(tmp_path / f"town{suffix}"), tmp_path / "out.parquet")
-    ).set_index("landmark_id")
+    table = read_landmarks(landmarks(write_town(tmp_path / f"town{suffix}"), tmp_path / "out.parquet")).set_index(
+        "landmark_id"
+    )
     assert dict(table.category) == {
         "n103": "tree",
         "w1": "house",
@@ -142,9 +142,7 @@ def test_areas_are_those_on_the_ellipsoid_everywhere(lon: float, lat: float, sid
     assert _area_m2(np.array([shape], dtype=object))[0] == pytest.approx(true, rel=2e-3)
 
 
-def test_the_table_is_geoparquet_with_the_agreed_columns_and_the_same_bytes(
-    town: Path, tmp_path: Path
-) -> None:
+def test_the_table_is_geoparquet_with_the_agreed_columns_and_the_same_bytes(town: Path, tmp_path: Path) -> None:
     first, second = (landmarks(town, tmp_path / name) for name in ("a.parquet", "b.parquet"))
     assert first.read_bytes() == second.read_bytes()
     assert pq.read_schema(first).remove_metadata() == LANDMARK_SCHEMA
@@ -170,9 +168,7 @@ def test_a_box_across_the_antimeridian_takes_both_sides(tmp_path: Path) -> None:
     assert len(read_landmarks(out)) == 2
 
 
-@pytest.mark.parametrize(
-    "bbox", [(10, 51, 11, 50), (10, 50, 10, 51), (0, 0, 200, 1), (float("nan"), 0, 1, 1)]
-)
+@pytest.mark.parametrize("bbox", [(10, 51, 11, 50), (10, 50, 10, 51), (0, 0, 200, 1), (float("nan"), 0, 1, 1)])
 def test_a_wrong_bounding_box_is_refused(town: Path, tmp_path: Path, bbox: tuple) -> None:
     with pytest.raises(UserError, match="W,S,E,N"):
         landmarks(town, tmp_path / "out.parquet", bbox=bbox)
@@ -261,9 +257,7 @@ def test_overture_rows_become_landmarks(tmp_path: Path) -> None:
         crs="EPSG:4326",
     )
     frame.to_parquet(tmp_path / "overture.parquet")
-    table = read_landmarks(landmarks(tmp_path / "overture.parquet", tmp_path / "out.parquet")).set_index(
-        "landmark_id"
-    )
+    table = read_landmarks(landmarks(tmp_path / "overture.parquet", tmp_path / "out.parquet")).set_index("landmark_id")
     assert dict(table.category) == {
         "a": "house",
         "b": "building",
@@ -450,8 +444,7 @@ def test_helsinki_gives_every_named_visible_feature(shared_data: Path, tmp_path:
             if fits(tags, LINE_TAGS) or (street and not entity.is_closed()):
                 expected.add(f"w{entity.id}")
         elif entity.is_area() and (
-            fits(tags, AREA_TAGS)
-            or (tags.get("area") == "yes" and (street or tags.get("highway") == "service"))
+            fits(tags, AREA_TAGS) or (tags.get("area") == "yes" and (street or tags.get("highway") == "service"))
         ):
             expected.add(f"{'w' if entity.from_way() else 'r'}{entity.orig_id()}")
     table = read_landmarks(landmarks(source, tmp_path / "helsinki.parquet"))

@@ -43,9 +43,7 @@ def raster(tmp_path: Path) -> Path:
     pixels[:8] = 0
     path = tmp_path / "mosaic.tif"
     profile = {"driver": "GTiff", "dtype": "uint8", "nodata": 0, "height": 96, "width": 160, "count": 4}
-    with rasterio.open(
-        path, "w", crs=UTM, transform=from_origin(500_000, 5_300_000, 2, 2), **profile
-    ) as file:
+    with rasterio.open(path, "w", crs=UTM, transform=from_origin(500_000, 5_300_000, 2, 2), **profile) as file:
         file.write(pixels.transpose(2, 0, 1), [1, 2, 3])
         file.write(np.where(pixels.any(2), 9, 0).astype(np.uint8), 4)
     return path
@@ -169,9 +167,7 @@ def test_segment_writes_classes_in_place(raster: Path, tmp_path: Path) -> None:
 
 
 def test_polygons_lie_where_the_mask_does(raster: Path, tmp_path: Path) -> None:
-    out = segment(
-        "m", raster, "red, blue, green", tmp_path / "mask.tif", geojson=tmp_path / "p.geojson", window=0
-    )
+    out = segment("m", raster, "red, blue, green", tmp_path / "mask.tif", geojson=tmp_path / "p.geojson", window=0)
     collection = json.loads((tmp_path / "p.geojson").read_text())
     with rasterio.open(out) as mask:
         classes = mask.read(1)

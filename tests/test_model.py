@@ -78,7 +78,13 @@ def test_the_caption_pass_is_causal_and_sees_the_image(images: torch.Tensor) -> 
 
 @pytest.mark.parametrize(
     "vision",
-    [{}, {"stem": "conv"}, {"pool": "attention"}, {"class_token": True}, {"class_token": True, "pool": "attention"}],
+    [
+        {},
+        {"stem": "conv"},
+        {"pool": "attention"},
+        {"class_token": True},
+        {"class_token": True, "pool": "attention"},
+    ],
 )
 @torch.no_grad()
 def test_a_window_over_the_whole_grid_is_the_image_embedding(vision: dict[str, object], images: torch.Tensor) -> None:

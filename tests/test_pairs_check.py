@@ -41,9 +41,7 @@ def pair(seed: int, **changes: object) -> Pair:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return write_pair_set(
-        tmp_path / "pairs", map(pair, range(5)), funnel=Funnel(), card="# Test", shard_size=2
-    )
+    return write_pair_set(tmp_path / "pairs", map(pair, range(5)), funnel=Funnel(), card="# Test", shard_size=2)
 
 
 def members(path: Path) -> list[tuple[tarfile.TarInfo, bytes]]:

@@ -198,12 +198,8 @@ def test_mistakes_end_in_one_line(tmp_path: Path) -> None:
     assert not out.exists()
 
 
-@pytest.mark.parametrize(
-    ("place", "gsd", "category"), [("sintra", 1.0, "track_road"), ("uganda", 0.3, "building")]
-)
-def test_real_tiles_with_their_map(
-    shared_data: Path, tmp_path: Path, place: str, gsd: float, category: str
-) -> None:
+@pytest.mark.parametrize(("place", "gsd", "category"), [("sintra", 1.0, "track_road"), ("uganda", 0.3, "building")])
+def test_real_tiles_with_their_map(shared_data: Path, tmp_path: Path, place: str, gsd: float, category: str) -> None:
     table = landmarks(shared_data / place / "labels.geojson", tmp_path / "landmarks.parquet")
     out = pairs_landmarks([shared_data / place / "tiles"], table, tmp_path / "pairs", size=128, gsd=gsd)
     report = pairs_check(out)

@@ -126,9 +126,7 @@ def test_other_alt_texts_fail_and_say_why() -> None:
 
 
 def test_text_stage_keeps_order_and_names_the_keyword() -> None:
-    judged = text_stage(
-        pa.table({"alt_text": ["a cat", "An Aerial-Photo of a farm", None], "row": [5, 6, 7]})
-    )
+    judged = text_stage(pa.table({"alt_text": ["a cat", "An Aerial-Photo of a farm", None], "row": [5, 6, 7]}))
     assert judged["row"].to_pylist() == [5, 6, 7]
     assert judged["keyword"].to_pylist() == [None, "aerial photo", None]
 
@@ -379,9 +377,7 @@ def test_passing_failures_are_tried_again(server: str, tmp_path: Path) -> None:
     assert Server.asked["/flaky"] == 6
 
 
-@pytest.mark.parametrize(
-    "host", ["127.0.0.1", "localhost", "127.1", "2130706433", "0x7f000001", "[::1]", "0.0.0.0"]
-)
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.1", "2130706433", "0x7f000001", "[::1]", "0.0.0.0"])
 def test_private_addresses_are_refused_however_written(host: str, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         assert refusal(f"http://{host}:{listening.getsockname()[1]}/a.jpg", tmp_path) == "private address"
@@ -400,15 +396,11 @@ def test_private_addresses_are_refused_however_written(host: str, tmp_path: Path
         ("http://[::1/a.jpg", "malformed url"),
     ],
 )
-def test_redirects_to_private_addresses_are_refused(
-    server: str, tmp_path: Path, target: str, reason: str
-) -> None:
+def test_redirects_to_private_addresses_are_refused(server: str, tmp_path: Path, target: str, reason: str) -> None:
     assert refusal(f"{server}/elsewhere?to={target}", tmp_path) == reason
 
 
-def test_name_that_resolves_to_a_private_address_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_name_that_resolves_to_a_private_address_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def resolve(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
         return [(2, 1, 6, "", ("93.184.216.34", port)), (2, 1, 6, "", ("192.168.0.1", port))]
 
@@ -441,9 +433,7 @@ def test_public_addresses(address: str, public: bool) -> None:
     assert is_public(address) is public
 
 
-@pytest.mark.parametrize(
-    "url", ["http://", "http://user:secret@example.org/a.jpg", "http://[::1/a", "http://a:b/"]
-)
+@pytest.mark.parametrize("url", ["http://", "http://user:secret@example.org/a.jpg", "http://[::1/a", "http://a:b/"])
 def test_malformed_urls(url: str, tmp_path: Path) -> None:
     assert refusal(url, tmp_path) == "malformed url"
 
@@ -556,10 +546,7 @@ def test_copies_of_an_image_have_near_hashes_and_others_do_not() -> None:
 
 @given(st.lists(st.integers(0, 2**64 - 1), max_size=12), st.data())
 def test_banding_misses_no_near_pair(hashes: list[int], data: st.DataObject) -> None:
-    flips = [
-        sum(1 << bit for bit in data.draw(st.sets(st.integers(0, 63), max_size=8), label="flips"))
-        for _ in hashes
-    ]
+    flips = [sum(1 << bit for bit in data.draw(st.sets(st.integers(0, 63), max_size=8), label="flips")) for _ in hashes]
     items = hashes + [bits ^ flip for bits, flip in zip(hashes, flips, strict=True)]
     kept: list[int] = []
     expected: list[int | None] = []
@@ -656,7 +643,7 @@ def test_same_table_gives_same_bytes_whatever_the_order_of_answers(
 ) -> None:
     table = make_web(tmp_path / "web")
     first = pairs_web(table, tmp_path / "first")
-    from geomammut.pairs import web  # noqa: PLC0415
+    from geomammut.pairs import web
 
     def slowly(url: str, folder: Path) -> bytes:
         time.sleep(zlib.crc32(url.encode()) % 7 / 50)
@@ -686,19 +673,15 @@ def test_nothing_left_ends_in_one_line_and_leaves_what_stood(tmp_path: Path) -> 
     table = write_csv(tmp_path / "table.csv", [("gone.jpg", "Aerial view of a thing"), ("a.jpg", "a cat")])
     (tmp_path / "pairs").mkdir()
     (tmp_path / "pairs" / "old").write_text("stands")
-    with pytest.raises(
-        UserError, match=r"text kept 1 of 2, 1 no keyword; .* 1 no such file; check the"
-    ) as caught:
+    with pytest.raises(UserError, match=r"text kept 1 of 2, 1 no keyword; .* 1 no such file; check the") as caught:
         pairs_web(table, tmp_path / "pairs")
     assert "\n" not in str(caught.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pairs", "table.csv"]
     assert (tmp_path / "pairs" / "old").read_text() == "stands"
 
 
-def test_classifier_judges_what_the_other_stages_leave(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from geomammut.pairs.web_stages import zero_shot  # noqa: PLC0415
+def test_classifier_judges_what_the_other_stages_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from geomammut.pairs.web_stages import zero_shot
 
     def green(_: str) -> zero_shot.AerialProbability:
         return lambda jpegs: [

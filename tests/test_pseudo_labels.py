@@ -24,7 +24,11 @@ def test_only_stated_phrases_are_candidates() -> None:
 
 
 def test_the_commonest_phrases_are_found() -> None:
-    landmarks = [[{"phrase": "river"}], [{"phrase": "river"}, {"phrase": "road"}], [{"phrase": "dam"}, {"phrase": "road"}]]
+    landmarks = [
+        [{"phrase": "river"}],
+        [{"phrase": "river"}, {"phrase": "road"}],
+        [{"phrase": "dam"}, {"phrase": "road"}],
+    ]
     assert frequent_phrases(landmarks, most=2, least_images=2) == ("river", "road")
     assert frequent_phrases(landmarks, most=1, least_images=1) == ("river",)
 

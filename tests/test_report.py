@@ -148,8 +148,7 @@ def make_heldout(place: Path, pixels: np.ndarray[Any, Any], rng: np.random.Gener
         Image.fromarray(seen).save(place / "heldout" / "images" / f"w{number}.tif")
         Image.fromarray(truth).save(place / "heldout" / "masks" / f"w{number}.tif")
     entries = [
-        {"name": name, "mask": value, "prompts": [name, f"some {name}"]}
-        for value, name in enumerate(CLASSES, 1)
+        {"name": name, "mask": value, "prompts": [name, f"some {name}"]} for value, name in enumerate(CLASSES, 1)
     ]
     write_json(place / "classes.json", {"classes": entries, "ignore": [0]})
     for kind in ("golf_course", "river", HOSTILE.replace("/", "")):
@@ -265,9 +264,7 @@ def page(demo_folder: Path) -> Page:
 
 def test_the_page_shows_every_part(page: Page) -> None:
     anchors = [attributes["id"] for name, attributes in page.elements if name == "section"]
-    assert (
-        anchors == "map pairs funnels training recall search classes heatmaps masks round times yours".split()
-    )
+    assert anchors == "map pairs funnels training recall search classes heatmaps masks round times yours".split()
     assert page.open == []
     images = [attributes for name, attributes in page.elements if name in ("img", "image")]
     masks_and_windows = 2 * 5
@@ -336,8 +333,7 @@ def test_chance_of_a_random_ranking(captions: list[int], seed: int) -> None:
     texts = sum(captions)
     for k in (1, 5, 10):
         drawn = [
-            1 - math.prod((max(0, texts - own - i) / (texts - i)) for i in range(min(k, texts)))
-            for own in captions
+            1 - math.prod((max(0, texts - own - i) / (texts - i)) for i in range(min(k, texts))) for own in captions
         ]
         assert chance[f"i2t_r{k}"] == pytest.approx(100 * sum(drawn) / len(captions))
         assert chance[f"t2i_r{k}"] == pytest.approx(min(100, 100 * k / len(captions)))
@@ -398,8 +394,6 @@ def test_masks_have_their_classes_colours() -> None:
 
 
 def test_samples_show_many_kinds() -> None:
-    landmarks = [[{"category": "house", "area_share": 0.3}]] * 5 + [
-        [{"category": "river", "area_share": 0.1}]
-    ]
+    landmarks = [[{"category": "house", "area_share": 0.3}]] * 5 + [[{"category": "river", "area_share": 0.1}]]
     assert telling_pairs(landmarks, 2) == [0, 5]
     assert len(telling_pairs(landmarks, 99)) == 6

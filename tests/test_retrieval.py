@@ -52,9 +52,7 @@ def test_scorer_equals_the_definition(
 ) -> None:
     """On small whole numbers, whose inner products are exact and often tie; in blocks of any size."""
     random = np.random.default_rng(seed)
-    captions = [
-        [f"text {n}" for n in random.integers(0, vocabulary, random.integers(1, 6))] for _ in range(images)
-    ]
+    captions = [[f"text {n}" for n in random.integers(0, vocabulary, random.integers(1, 6))] for _ in range(images)]
     texts, pairs = protocol_pairs(captions, protocol)  # type: ignore[arg-type]
     image_embeddings = random.integers(0, levels, (images, 3)).astype(np.float32)
     by_text = {text: random.integers(0, levels, 3) for text in sorted(set(texts))}
@@ -63,9 +61,7 @@ def test_scorer_equals_the_definition(
     right[pairs[:, 0], pairs[:, 1]] = True
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(retrieval, "_SCORES_AT_ONCE", block)
-        found = retrieval_metrics(
-            torch.from_numpy(image_embeddings), torch.from_numpy(text_embeddings), pairs
-        )
+        found = retrieval_metrics(torch.from_numpy(image_embeddings), torch.from_numpy(text_embeddings), pairs)
     metrics, ties = by_definition(image_embeddings @ text_embeddings.T, right)
     assert found[0] == pytest.approx(metrics)
     assert found[1] == ties
@@ -131,9 +127,7 @@ def test_verb_on_a_perfect_and_a_constant_model(
     monkeypatch.setattr(retrieval, "load_model", lambda name: model)
     annotations, images = benchmark
     out = tmp_path / "out.json"
-    results = eval_retrieval(
-        "m", out, annotations=annotations, images=images, split="test", protocol=protocol, seed=3
-    )
+    results = eval_retrieval("m", out, annotations=annotations, images=images, split="test", protocol=protocol, seed=3)
     assert set(results["metrics"].values()) == {recall}
     assert len(results["metrics"]) == 7
     assert results["counts"] == {"images": 12, "texts": 24, "distinct_texts": 24}

@@ -110,9 +110,7 @@ def test_verb_on_a_constant_model(scene: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_masks_of_integers(tmp_path: Path) -> None:
     file = tmp_path / "classes.json"
-    file.write_text(
-        json.dumps({"classes": [{"name": "a", "mask": 7}, {"name": "b", "mask": 2}], "ignore": [255]})
-    )
+    file.write_text(json.dumps({"classes": [{"name": "a", "mask": 7}, {"name": "b", "mask": 2}], "ignore": [255]}))
     classes = read_mask_classes(file)
     assert classes.prompts == (("a",), ("b",))
     stored = np.array([[7, 2], [255, 7]], np.uint8)

@@ -64,7 +64,8 @@ def test_infonce_is_the_mean_of_both_softmaxes(seed: int, size: int) -> None:
         plain -= math.log(math.exp(logits[i, i]) / sum(math.exp(value) for value in logits[i]))
         plain -= math.log(math.exp(logits[i, i]) / sum(math.exp(value) for value in logits[:, i]))
     torch.testing.assert_close(
-        infonce(logits, torch.eye(size, dtype=torch.bool)), torch.tensor(plain / 2 / size, dtype=torch.float64)
+        infonce(logits, torch.eye(size, dtype=torch.bool)),
+        torch.tensor(plain / 2 / size, dtype=torch.float64),
     )
 
 

@@ -4,8 +4,12 @@ Every verb of the command line is a function of the same name here; each is impo
 so that importing the package costs nothing.
 """
 
+import os
 from importlib import import_module
 from typing import Any
+
+# Daft reports its use to its makers unless asked not to.
+os.environ.setdefault("DO_NOT_TRACK", "1")
 
 __version__ = "0.1.0"
 
@@ -27,7 +31,7 @@ _HOMES = {
     "localize": "localization.rounds",
 }
 
-__all__ = ["__version__", *_HOMES]
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604 (keys are strings)
 
 
 def __getattr__(name: str) -> Any:

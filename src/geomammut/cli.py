@@ -86,17 +86,13 @@ def parse_bbox(text: str) -> tuple[float, float, float, float]:
     try:
         west, south, east, north = (float(number) for number in text.split(","))
     except ValueError:
-        raise typer.BadParameter(
-            f"{text!r} is not four numbers W,S,E,N in degrees", param_hint="'--bbox'"
-        ) from None
+        raise typer.BadParameter(f"{text!r} is not four numbers W,S,E,N in degrees", param_hint="'--bbox'") from None
     return west, south, east, north
 
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of everything the demo makes.")] = Path(
-        "demo"
-    ),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of everything the demo makes.")] = Path("demo"),
     minutes: Annotated[float, typer.Option(min=0.1, help="Time for training, about.")] = 5.0,
     seed: Seed = 0,
 ) -> None:
@@ -124,12 +120,8 @@ def landmarks(
             exists=True,
         ),
     ],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="The landmark table, GeoParquet.", show_default=False)
-    ],
-    bbox: Annotated[
-        str | None, typer.Option(metavar="W,S,E,N", help="Only what meets this box, in degrees.")
-    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The landmark table, GeoParquet.", show_default=False)],
+    bbox: Annotated[str | None, typer.Option(metavar="W,S,E,N", help="Only what meets this box, in degrees.")] = None,
     seed: Seed = 0,
 ) -> None:
     """Read a map into a table of visible landmarks.
@@ -169,25 +161,19 @@ def pairs_landmarks(
             show_default=False,
         ),
     ],
-    landmarks: Annotated[
-        Path, typer.Option(help="What `geomammut landmarks` wrote.", exists=True, show_default=False)
-    ],
+    landmarks: Annotated[Path, typer.Option(help="What `geomammut landmarks` wrote.", exists=True, show_default=False)],
     out: PairSet,
     size: Annotated[int, typer.Option(min=16, help="Width and height of a chip, pixels.")] = 224,
     gsd: Annotated[float, typer.Option(min=0.01, help="Ground sample distance, metres per pixel.")] = 1.0,
     area: Annotated[
         Path | None,
-        typer.Option(
-            help="GeoJSON polygons: only chips wholly inside are made.", exists=True, dir_okay=False
-        ),
+        typer.Option(help="GeoJSON polygons: only chips wholly inside are made.", exists=True, dir_okay=False),
     ] = None,
     writer: Annotated[
         Literal["template", "google", "openai"],
         typer.Option(help="Who writes captions: templates (offline), Gemini, any OpenAI-compatible server."),
     ] = "template",
-    model: Annotated[
-        str | None, typer.Option(help="The writer's language model.", show_default=False)
-    ] = None,
+    model: Annotated[str | None, typer.Option(help="The writer's language model.", show_default=False)] = None,
     seed: Seed = 0,
 ) -> None:
     """Caption chips of imagery by the landmarks seen in them.
@@ -199,9 +185,7 @@ def pairs_landmarks(
     from geomammut.pairs.landmarks import pairs_landmarks
 
     print_path(
-        pairs_landmarks(
-            imagery, landmarks, out, size=size, gsd=gsd, area=area, writer=writer, model=model, seed=seed
-        )
+        pairs_landmarks(imagery, landmarks, out, size=size, gsd=gsd, area=area, writer=writer, model=model, seed=seed)
     )
 
 
@@ -292,12 +276,8 @@ def train(
 def eval_retrieval(
     model: ModelName,
     out: Results,
-    annotations: Annotated[
-        Path | None, typer.Option(help="Captions in Karpathy's JSON layout.", exists=True)
-    ] = None,
-    images: Annotated[
-        Path | None, typer.Option(help="Folder of its images.", exists=True, file_okay=False)
-    ] = None,
+    annotations: Annotated[Path | None, typer.Option(help="Captions in Karpathy's JSON layout.", exists=True)] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of its images.", exists=True, file_okay=False)] = None,
     split: Annotated[str | None, typer.Option(help="train, val or test.")] = None,
     pairs: Annotated[
         Path | None, typer.Option(help="A pair set, instead of the three.", exists=True, file_okay=False)
@@ -334,9 +314,7 @@ def eval_retrieval(
 @evaluate.command("classification")
 def eval_classification(
     model: ModelName,
-    images: Annotated[
-        Path, typer.Option(help="A folder of folders, one a class.", exists=True, file_okay=False)
-    ],
+    images: Annotated[Path, typer.Option(help="A folder of folders, one a class.", exists=True, file_okay=False)],
     out: Results,
     prompts: Annotated[
         str, typer.Option(help="recipe, skyscript, remoteclip, or a file of one template a line.")
@@ -363,9 +341,7 @@ def eval_classification(
 def eval_segmentation(
     model: ModelName,
     images: Annotated[Path, typer.Option(help="Folder of images.", exists=True, file_okay=False)],
-    masks: Annotated[
-        Path, typer.Option(help="Folder of masks of the same stems.", exists=True, file_okay=False)
-    ],
+    masks: Annotated[Path, typer.Option(help="Folder of masks of the same stems.", exists=True, file_okay=False)],
     classes: Annotated[
         Path,
         typer.Option(help="JSON: each class's name, mask value and prompts.", exists=True, dir_okay=False),
@@ -396,9 +372,7 @@ def heatmap(
     model: ModelName,
     image: Image,
     text: Annotated[str, typer.Option(help="What to look for.", show_default=False)],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help=".png for a picture, .tif for scores.", show_default=False)
-    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help=".png for a picture, .tif for scores.", show_default=False)],
     window: Window = 1,
     seed: Seed = 0,
 ) -> None:
@@ -417,13 +391,9 @@ def heatmap(
 def segment(
     model: ModelName,
     image: Image,
-    classes: Annotated[
-        str, typer.Option(help='Comma-separated words: "building, road, water".', show_default=False)
-    ],
+    classes: Annotated[str, typer.Option(help='Comma-separated words: "building, road, water".', show_default=False)],
     out: Annotated[Path, typer.Option("--out", "-o", help="The mask, GeoTIFF.", show_default=False)],
-    geojson: Annotated[
-        Path | None, typer.Option(help="Also write polygons here.", show_default=False)
-    ] = None,
+    geojson: Annotated[Path | None, typer.Option(help="Also write polygons here.", show_default=False)] = None,
     window: Window = 1,
     seed: Seed = 0,
 ) -> None:

@@ -24,7 +24,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield partial
         with partial.open("rb") as written:
             os.fsync(written.fileno())
-        os.replace(partial, final)
+        partial.replace(final)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -45,11 +45,11 @@ def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         if final.exists():
             replaced = final.with_name(f".{final.name}.replaced")
             shutil.rmtree(replaced, ignore_errors=True)
-            os.replace(final, replaced)
-            os.replace(partial, final)
+            final.replace(replaced)
+            partial.replace(final)
             shutil.rmtree(replaced)
         else:
-            os.replace(partial, final)
+            partial.replace(final)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

@@ -1,6 +1,6 @@
 """Progress of long work, on stderr."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
 from rich.console import Console
@@ -35,6 +35,6 @@ def progress_bar() -> Progress:
 def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
     """Yield `items` while a progress bar counts them; `total` is asked of `len` where it can be."""
     if total is None:
-        total = len(items) if hasattr(items, "__len__") else None
+        total = len(items) if isinstance(items, Sized) else None
     with progress_bar() as bar:
         yield from bar.track(items, total=total, description=description)

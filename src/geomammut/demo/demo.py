@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,8 @@ class _Demonstration:
             self._step(
                 f"{name} pairs",
                 folder,
-                lambda folder=folder, area=area: pairs_landmarks(
+                partial(
+                    pairs_landmarks,
                     [self.place / "mosaic.tif"],
                     table,
                     folder,
@@ -116,8 +118,7 @@ class _Demonstration:
     def _train(self) -> None:
         stages = read_recipe(HERE / "recipe.toml", Recipe).stages
         overrides = [
-            f"pairs.{name}={self.out / 'pairs' / kind}"
-            for name, kind in (("web", "web"), ("landmarks", "train"))
+            f"pairs.{name}={self.out / 'pairs' / kind}" for name, kind in (("web", "web"), ("landmarks", "train"))
         ]
         for number, stage in enumerate(stages):
             overrides.append(f"stages.{number}.samples={self._samples(stage.samples)}")
@@ -138,7 +139,7 @@ class _Demonstration:
             self._step(
                 f"retrieval after {stage}",
                 made,
-                lambda made=made, model=model: eval_retrieval(model, made, pairs=heldout, seed=self.seed),
+                partial(eval_retrieval, model, made, pairs=heldout, seed=self.seed),
             )
         made = self._result("classification")
         scenes = self.place / "heldout" / "scenes"
@@ -182,9 +183,7 @@ class _Demonstration:
         self._step(
             "localize",
             self.localized / "model.safetensors",
-            lambda: localize(
-                HERE / "localize.toml", self.localized, resume=True, overrides=overrides, seed=self.seed
-            ),
+            lambda: localize(HERE / "localize.toml", self.localized, resume=True, overrides=overrides, seed=self.seed),
         )
         made = self._result("retrieval-round")
         heldout = self.out / "pairs" / "heldout"
@@ -204,7 +203,8 @@ class _Demonstration:
                 self._step(
                     f"segment {image.stem}, {name}",
                     made,
-                    lambda image=image, made=made, model=model: segment(
+                    partial(
+                        segment,
                         str(model),
                         image,
                         ", ".join(names),
@@ -218,7 +218,7 @@ class _Demonstration:
             self._step(
                 f"heatmap {text}",
                 made,
-                lambda text=text, made=made: heatmap(str(self.model), images[0], text, made, window=WINDOW),
+                partial(heatmap, str(self.model), images[0], text, made, window=WINDOW),
             )
 
     def _report(self) -> None:

@@ -105,9 +105,7 @@ def _bands(seed: int, count: int, hold_out: bool, folder: Path, name: str) -> li
     return [_Band(seed, count, hold_out, rows, folder, name) for rows in (range(half), range(half, count))]
 
 
-def _pixels(
-    folder: Path, name: str, count: int, mode: str
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+def _pixels(folder: Path, name: str, count: int, mode: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """Open the shared pixel and class files of a place."""
     side = count * DISTRICT_M
     return (

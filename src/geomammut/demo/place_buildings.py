@@ -118,9 +118,7 @@ def hall(sheet: Sheet, frame: Frame, **tags: str) -> None:
     if style < 0.4:
         flat_block(sheet, frame, colour, height, units=int(rng.integers(2, 10)), **tags)
         for x in np.arange(-w + 6, w - 5, rng.uniform(8, 14)):
-            sheet.fill(
-                ROOFTOP, frame.rect(x, -d * 0.7, x + 1.6, d * 0.7), _shade(colour, 1.15), "roof", height
-            )
+            sheet.fill(ROOFTOP, frame.rect(x, -d * 0.7, x + 1.6, d * 0.7), _shade(colour, 1.15), "roof", height)
         return
     if style < 0.75:
         bays = max(1, round(frame.depth / rng.uniform(14, 24)))
@@ -153,9 +151,7 @@ def parking(sheet: Sheet, frame: Frame, *, full: float = 0.6, **tags: str) -> No
         for side in (-1, 1):
             middle = y + side * min(5.6, aisle / 2 - 2.6)
             for x in np.arange(-w + 3, w - 3, bay):
-                sheet.line(
-                    DETAIL, frame.at([(x, middle - 2.4), (x, middle + 2.4)]), 0.5, (166, 166, 162), "parking"
-                )
+                sheet.line(DETAIL, frame.at([(x, middle - 2.4), (x, middle + 2.4)]), 0.5, (166, 166, 162), "parking")
                 if rng.random() < full:
                     cx, cy = frame.at([(x + bay / 2, middle + rng.normal(0, 0.25))])[0]
                     car(
@@ -187,9 +183,7 @@ def scatter_trees(sheet: Sheet, outline: Points, count: int, low: float = 2.0, h
             sheet.tree(x, y, radius, leaf(sheet))
 
 
-def tree_row(
-    sheet: Sheet, start: Points, end: Points, gap: float, low: float = 2.0, high: float = 3.5
-) -> None:
+def tree_row(sheet: Sheet, start: Points, end: Points, gap: float, low: float = 2.0, high: float = 3.5) -> None:
     """Stand trees along a line where the ground is free."""
     count = max(1, int(np.hypot(*(end - start)) / gap))
     for t in (np.arange(count) + 0.5) / count:

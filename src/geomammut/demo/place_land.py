@@ -5,8 +5,16 @@ import math
 import numpy as np
 import shapely
 
-from geomammut.demo.place_buildings import flat_block, house, inside, leaf, parking, path, scatter_trees
-from geomammut.demo.place_buildings import PALETTES
+from geomammut.demo.place_buildings import (
+    PALETTES,
+    flat_block,
+    house,
+    inside,
+    leaf,
+    parking,
+    path,
+    scatter_trees,
+)
 from geomammut.demo.place_sheet import (
     AREA,
     BUILDING,
@@ -159,9 +167,7 @@ def forest(sheet: Sheet, usable: shapely.Geometry, frame: Frame) -> None:
                 sheet.tree(x, y, rng.uniform(2.2, 4.0), sheet.vary(colours[kinds[0]], 6), 10)
         for _ in range(int(rng.integers(0, 3))):
             x, y = part.representative_point().coords[0] + rng.uniform(-90, 90, 2)
-            patch = shapely.intersection(
-                shapely.Polygon(blob(rng, x, y, 50, 40, 0.5)), shapely.buffer(part, -6)
-            )
+            patch = shapely.intersection(shapely.Polygon(blob(rng, x, y, 50, 40, 0.5)), shapely.buffer(part, -6))
             for piece in outline_pieces(patch, 400):
                 if not piece.interiors:
                     sheet.fill(DETAIL, ring(piece), colours[kinds[1]], kinds[1])
@@ -297,10 +303,8 @@ def _marina(sheet: Sheet, frame: Frame, shore: Points) -> None:
     wide = float(rng.uniform(110, 170))
     local = np.stack(
         [
-            (shore[:, 0] - frame.cx) * math.cos(frame.angle)
-            + (shore[:, 1] - frame.cy) * math.sin(frame.angle),
-            -(shore[:, 0] - frame.cx) * math.sin(frame.angle)
-            + (shore[:, 1] - frame.cy) * math.cos(frame.angle),
+            (shore[:, 0] - frame.cx) * math.cos(frame.angle) + (shore[:, 1] - frame.cy) * math.sin(frame.angle),
+            -(shore[:, 0] - frame.cx) * math.sin(frame.angle) + (shore[:, 1] - frame.cy) * math.cos(frame.angle),
         ],
         axis=1,
     )

@@ -81,12 +81,7 @@ class Layout:
         sheet.take_all_but(quad)
         low, high = quad.min(axis=0), quad.max(axis=0)
         bounds = self._corridor_bounds
-        close = (
-            (bounds[:, 0] < high[0])
-            & (bounds[:, 2] > low[0])
-            & (bounds[:, 1] < high[1])
-            & (bounds[:, 3] > low[1])
-        )
+        close = (bounds[:, 0] < high[0]) & (bounds[:, 2] > low[0]) & (bounds[:, 1] < high[1]) & (bounds[:, 3] > low[1])
         roads = [self.network.corridors[k] for k in np.flatnonzero(close)]
         for points, width in roads:
             sheet.take_line(points, width)
@@ -130,9 +125,7 @@ class Layout:
             place_land.farmland(sheet, usable, frame, fields)
 
 
-def _split(
-    rng: np.random.Generator, box: tuple[float, float, float, float]
-) -> list[tuple[float, float, float, float]]:
+def _split(rng: np.random.Generator, box: tuple[float, float, float, float]) -> list[tuple[float, float, float, float]]:
     """Cut a rectangle into fields of 0.5 to 6 ha or so."""
     x0, y0, x1, y1 = box
     if (x1 - x0) * (y1 - y0) < 15000 or ((x1 - x0) * (y1 - y0) < 60000 and rng.random() < 0.45):

@@ -80,7 +80,10 @@ def _with_hostile_names(features: Iterable[Feature]) -> list[Feature]:
     done: set[str] = set()
     renamed = []
     for feature in features:
-        kind = next((f"{k}={v}" for k, v in feature.tags.items() if k in ("landuse", "leisure", "natural", "amenity", "shop")), "")
+        kind = next(
+            (f"{k}={v}" for k, v in feature.tags.items() if k in ("landuse", "leisure", "natural", "amenity", "shop")),
+            "",
+        )
         if left and kind and "name" in feature.tags and kind not in done:
             done.add(kind)
             feature = feature._replace(tags={**feature.tags, "name": left.pop(0)})
@@ -112,7 +115,9 @@ def _unseen(plan: Plan) -> list[Feature]:
     return sheet.features
 
 
-def _bus_route(ways: list[tuple[list[int], dict[str, str]]]) -> tuple[list[tuple[str, int, str]], dict[str, str]]:
+def _bus_route(
+    ways: list[tuple[list[int], dict[str, str]]],
+) -> tuple[list[tuple[str, int, str]], dict[str, str]]:
     stops = [k for k, (_, tags) in enumerate(ways, start=1) if tags.get("highway") == "primary"][:12]
     return [("w", k, "") for k in stops], {"type": "route", "route": "bus", "ref": "42", "name": "Bus 42"}
 
@@ -121,7 +126,10 @@ def write_areas(folder: Path, plan: Plan) -> None:
     """Write `train.geojson` and `heldout.geojson`: whole districts that do not overlap."""
     square = shapely.box(0, 0, plan.side, plan.side)
     held = shapely.union_all(
-        [shapely.box(i * DISTRICT_M, j * DISTRICT_M, (i + 1) * DISTRICT_M, (j + 1) * DISTRICT_M) for i, j in plan.held_out]
+        [
+            shapely.box(i * DISTRICT_M, j * DISTRICT_M, (i + 1) * DISTRICT_M, (j + 1) * DISTRICT_M)
+            for i, j in plan.held_out
+        ]
     )
     for name, area in (("train", shapely.difference(square, held)), ("heldout", held)):
         outline = np.asarray(shapely.segmentize(shapely.simplify(area, 0), DISTRICT_M).exterior.coords)

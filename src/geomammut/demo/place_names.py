@@ -2,9 +2,7 @@
 
 import numpy as np
 
-_FIRST = (
-    "Al Bar Cor Dun Esk Fal Gor Hal Ister Kel Lor Mar Nor Or Pel Quar Rav Sel Tor Ul Ver Wen Yar Zel".split()
-)
+_FIRST = "Al Bar Cor Dun Esk Fal Gor Hal Ister Kel Lor Mar Nor Or Pel Quar Rav Sel Tor Ul Ver Wen Yar Zel".split()
 _LAST = "beck bury cliff dale den fold gate ham holm ley mere mont moor ness shaw stead ton wick worth field".split()
 _STREETS = ("Street", "Lane", "Road", "Avenue", "Way", "Crescent", "Close")
 _KINDS: dict[str, tuple[str, ...]] = {

@@ -122,9 +122,7 @@ def _lay_river(plan: Plan, sheet: Sheet) -> shapely.Geometry:
         piece = shapely.intersection(water, shapely.box(x, 0, x + step, plan.side))
         for part in shapely.get_parts(piece):
             if part.geom_type == "Polygon":
-                sheet.map_area(
-                    np.asarray(part.exterior.coords)[:-1], natural="water", water="river", name=name
-                )
+                sheet.map_area(np.asarray(part.exterior.coords)[:-1], natural="water", water="river", name=name)
     for k in range(8, len(line), 22):
         if 64 < line[k, 0] < plan.side - 64:
             sheet.scene("river", line[k, 0], line[k, 1])
@@ -269,9 +267,7 @@ def _lay_streets(
         crossings: set[tuple[float, float]] = set()
         for other in lines[:k] + lines[k + 1 :]:
             meeting = shapely.intersection(line, other)
-            crossings |= {
-                (round(p.x, 3), round(p.y, 3)) for p in shapely.get_parts(meeting) if p.geom_type == "Point"
-            }
+            crossings |= {(round(p.x, 3), round(p.y, 3)) for p in shapely.get_parts(meeting) if p.geom_type == "Point"}
         where = {line.project(shapely.Point(*p)): p for p in crossings}
         ends = {0.0: line.coords[0], line.length: line.coords[-1]}
         inner = [float(t) for t in np.arange(6, line.length - 4, 6) if all(abs(t - w) > 3 for w in where)]
@@ -285,16 +281,12 @@ def _lay_streets(
             _paint_road(sheet, way, kind, name if kind == "residential" else "")
 
 
-def _lay_roundabout(
-    plan: Plan, sheet: Sheet, node: Cell, radius: float, corridors: list[tuple[Points, float]]
-) -> None:
+def _lay_roundabout(plan: Plan, sheet: Sheet, node: Cell, radius: float, corridors: list[tuple[Points, float]]) -> None:
     centre = plan.world([(node[0] * DISTRICT_M, node[1] * DISTRICT_M)])[0]
     joins = []
     for side, (dx, dy) in {"up": (0, -1), "down": (0, 1), "left": (-1, 0), "right": (1, 0)}.items():
         if side in edges_at(plan, node):
-            joins.append(
-                plan.world([(node[0] * DISTRICT_M + dx * radius, node[1] * DISTRICT_M + dy * radius)])[0]
-            )
+            joins.append(plan.world([(node[0] * DISTRICT_M + dx * radius, node[1] * DISTRICT_M + dy * radius)])[0])
     ring = {math.atan2(p[1] - centre[1], p[0] - centre[0]): p for p in joins}
     for turn in np.linspace(-np.pi, np.pi, 20, endpoint=False):
         if all(abs(math.remainder(turn - known, 2 * np.pi)) > 0.12 for known in ring):

@@ -164,9 +164,7 @@ def make_plan(seed: int, count: int, *, hold_out: bool = True) -> Plan:
     for _ in range(5):
         length, way = rng.uniform(2600, 5200), rng.uniform(0, 2 * np.pi)
         k = 2 * np.pi / length
-        waves.append(
-            [*rng.uniform(25, 50, 2), k * np.cos(way), k * np.sin(way), *rng.uniform(0, 2 * np.pi, 2)]
-        )
+        waves.append([*rng.uniform(25, 50, 2), k * np.cos(way), k * np.sin(way), *rng.uniform(0, 2 * np.pi, 2)])
     lines = (0.0, side)
     plan = Plan(
         seed=seed,
@@ -300,11 +298,7 @@ def _lay_double(plan: Plan, rng: np.random.Generator, use: str, left: set[Cell],
     for i, j in sorted(left - river):
         for (di, dj), edge in (((1, 0), ("v", i + 1, j)), ((0, 1), ("h", j + 1, i))):
             other = (i + di, j + dj)
-            if (
-                other in left
-                and other not in river
-                and plan.edges[edge] not in ("motorway", "rail", "primary")
-            ):
+            if other in left and other not in river and plan.edges[edge] not in ("motorway", "rail", "primary"):
                 score = _cell_urban(plan, (i, j)) + _cell_urban(plan, other) + rng.uniform(0, 0.8)
                 options.append((score, (i, j), (1 + di, 1 + dj), edge))
     if not options:
@@ -332,9 +326,7 @@ def _fill_mixed(plan: Plan, rng: np.random.Generator, cells: list[Cell]) -> None
     rng.shuffle(singles)
     singles = singles[: max(0, capacity - 2 * len(halves))]
     while len(singles) + 2 * len(halves) < capacity:
-        singles.append(
-            (rng.uniform(0.2, 0.9), str(rng.choice(["park", "industrial", "apartments", "meadow"])))
-        )
+        singles.append((rng.uniform(0.2, 0.9), str(rng.choice(["park", "industrial", "apartments", "meadow"]))))
     singles.sort()
     halves.sort()
     for cell in cells:
@@ -352,9 +344,7 @@ def _fill_mixed(plan: Plan, rng: np.random.Generator, cells: list[Cell]) -> None
         _add_district(plan, cell, (1, 1), parts)
 
 
-def _add_district(
-    plan: Plan, cell: Cell, span: Cell, parts: list[tuple[str, float, float, float, float]]
-) -> None:
+def _add_district(plan: Plan, cell: Cell, span: Cell, parts: list[tuple[str, float, float, float, float]]) -> None:
     # Lots hold shares of the district here; `_lay_streets` turns them into plan coordinates when edges are known.
     lots = [Lot(*part) for part in parts]
     plan.districts[cell] = District(cell, span, lots, held_out=cell in plan.held_out)
@@ -425,9 +415,7 @@ def _lay_streets(plan: Plan, rng: np.random.Generator) -> None:
         single = len(district.lots) == 1
         gap = 0.0 if single else 5.0
 
-        def lot_at(
-            lot: Lot, x0: float = x0, y0: float = y0, x1: float = x1, y1: float = y1, g: float = gap
-        ) -> Lot:
+        def lot_at(lot: Lot, x0: float = x0, y0: float = y0, x1: float = x1, y1: float = y1, g: float = gap) -> Lot:
             w, h = x1 - x0, y1 - y0
             return Lot(
                 lot.use,
@@ -474,7 +462,7 @@ def _residential_streets(attach: _Attach, rng: np.random.Generator) -> None:
     x0, y0, x1, y1 = attach.box
     upright = bool(rng.random() < 0.5)
     low, high = (x0, x1) if upright else (y0, y1)
-    rows = int(rng.integers(4, 7))
+    rows = int(rng.integers(5, 8))
     gap = (high - low) / rows
     bow, waves, phase = rng.uniform(-18, 18), rng.uniform(0.5, 1.5), rng.uniform(0, 6)
 

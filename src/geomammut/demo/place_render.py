@@ -54,10 +54,8 @@ class Layers(NamedTuple):
 def make_textures(seed: int) -> Textures:
     rng = np.random.default_rng([seed, 3])
     fine = rng.standard_normal((TEXTURE, TEXTURE), dtype=np.float32)
-    grain = 0.75 * fine + 0.9 * _box(fine, 1) * 3 * 0.5
-    blotch = sum(
-        (_waves(rng, size) * weight for size, weight in ((12, 0.5), (36, 0.7), (110, 0.8))), np.zeros(1)
-    )
+    grain = 0.6 * fine + 0.8 * _box(fine, 1)
+    blotch = sum((_waves(rng, size) * weight for size, weight in ((14, 0.35), (40, 0.35), (120, 0.4))), np.zeros(1))
     noise = rng.standard_normal((TEXTURE, TEXTURE, 3), dtype=np.float32)
     heights, hues = {}, {}
     for name, spacing, low, high in (("deciduous", 6.2, 2.4, 5.2), ("conifer", 4.2, 1.5, 2.7)):
@@ -85,9 +83,7 @@ def _waves(rng: np.random.Generator, size: int) -> Floats:
     return (values - values.mean()) / values.std()
 
 
-def _canopy(
-    rng: np.random.Generator, spacing: float, low: float, high: float, *, pointed: bool
-) -> tuple[Bytes, Bytes]:
+def _canopy(rng: np.random.Generator, spacing: float, low: float, high: float, *, pointed: bool) -> tuple[Bytes, Bytes]:
     """Stamp tree crowns on a jittered periodic grid; return heights and hue shifts."""
     height = np.full((TEXTURE, TEXTURE), 4, dtype=np.uint8)
     hue = np.full((TEXTURE, TEXTURE), 128, dtype=np.uint8)
@@ -271,7 +267,7 @@ class Camera:
         self._warmth = rng.uniform(-0.07, 0.07, (nodes, nodes)).astype(np.float32)
         self._haze = (rng.beta(1.2, 5, (nodes, nodes)) * 0.34).astype(np.float32)
         self._season = rng.beta(0.9, 1.6, (nodes, nodes)).astype(np.float32)
-        self._vivid = rng.uniform(0.85, 1.22, (nodes, nodes)).astype(np.float32)
+        self._vivid = rng.uniform(0.62, 0.98, (nodes, nodes)).astype(np.float32)
         self._sun = rng.uniform(0, 2 * np.pi, 4)
         self._tilt = 2 * np.pi / plan.side
 
@@ -381,6 +377,4 @@ _GRAIN = np.array([s.grain for s in SURFACES.values()], dtype=np.float32)
 _BLOTCH = np.array([s.blotch for s in SURFACES.values()], dtype=np.float32)
 _VEGETATION = np.array([s.vegetation for s in SURFACES.values()], dtype=np.float32)
 _RELIEF = np.array([s.relief * 5.0 for s in SURFACES.values()], dtype=np.float32)
-_CLASS_OF = np.array(
-    [CLASS_INDEX[s.land_class] if s.land_class else 0 for s in SURFACES.values()], dtype=np.uint8
-)
+_CLASS_OF = np.array([CLASS_INDEX[s.land_class] if s.land_class else 0 for s in SURFACES.values()], dtype=np.uint8)

@@ -173,9 +173,7 @@ class Sheet:
     def pick(self, *colours: Colour, amount: float = 8) -> Colour:
         return self.vary(colours[int(self.rng.integers(len(colours)))], amount)
 
-    def fill(
-        self, level: int, points: Points, colour: Colour, surface: str, height: float | None = None
-    ) -> None:
+    def fill(self, level: int, points: Points, colour: Colour, surface: str, height: float | None = None) -> None:
         self.ops.append(Op(level, "fill", points, 0, colour, SURFACE_INDEX[surface], height, ()))
 
     def line(

@@ -1,10 +1,11 @@
 """Sports grounds of the demo place: pitches with their lines, running tracks, stadiums, golf courses."""
 
+import itertools
 import math
 
 import numpy as np
 
-from geomammut.demo.place_buildings import flat_block, lawn, leaf, parking, path, scatter_trees
+from geomammut.demo.place_buildings import flat_block, lawn, parking, path, scatter_trees
 from geomammut.demo.place_sheet import (
     AREA,
     BUILDING,
@@ -52,9 +53,7 @@ def _closed(points: Points) -> Points:
 def _soccer(sheet: Sheet, frame: Frame) -> None:
     rng = sheet.rng
     worn = rng.random() < 0.2
-    green = (
-        sheet.pick((84, 126, 58), (74, 116, 56), (96, 132, 66), (52, 122, 72)) if not worn else (134, 128, 82)
-    )
+    green = sheet.pick((84, 126, 58), (74, 116, 56), (96, 132, 66), (52, 122, 72)) if not worn else (134, 128, 82)
     sheet.fill(DETAIL, frame.whole(), green, "pitch")
     if rng.random() < 0.65:
         lighter = tuple(min(255, int(c * 1.10) + 4) for c in green)
@@ -87,9 +86,7 @@ def _soccer(sheet: Sheet, frame: Frame) -> None:
                     ]
                 ),
             )
-        sheet.fill(
-            DETAIL, frame.rect(side * w - 0.8, -3.6 * k, side * w + 0.8, 3.6 * k), (236, 236, 236), "pitch", 2
-        )
+        sheet.fill(DETAIL, frame.rect(side * w - 0.8, -3.6 * k, side * w + 0.8, 3.6 * k), (236, 236, 236), "pitch", 2)
 
 
 def _tennis(sheet: Sheet, frame: Frame) -> None:
@@ -240,9 +237,7 @@ def stadium(sheet: Sheet, ground: Points, frame: Frame) -> None:
         )
     else:
         pitch(sheet, frame.inner(-field_w + 4, -field_d + 4, field_w - 4, field_d - 4), "soccer", scene=False)
-    sheet.ops[start:] = [
-        op._replace(level=ROOFTOP) for op in sheet.ops[start:]
-    ]  # the pitch lies inside the stands
+    sheet.ops[start:] = [op._replace(level=ROOFTOP) for op in sheet.ops[start:]]  # the pitch lies inside the stands
     for sx, sy in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
         x, y = frame.at([(sx * (w + 1), sy * (d + 1) * 0.86)])[0]
         sheet.disc(TREE, x, y, 1.1, (206, 206, 206), "thing", 32)
@@ -276,7 +271,7 @@ def sports(sheet: Sheet, ground: Points, frame: Frame) -> None:
     frame = frame.tilted(float(rng.choice([0, rng.uniform(-0.25, 0.25)]))).lengthwise()
     w, d = frame.width / 2 - 4, frame.depth / 2 - 4
     columns = [0.0, 0.52, 1.0] if frame.width > 260 else [0.0, 1.0]
-    for a, b in zip(columns[:-1], columns[1:], strict=True):
+    for a, b in itertools.pairwise(columns):
         x0, x1 = -w + 2 * w * a + 4, -w + 2 * w * b - 4
         kind = rng.random()
         upper = frame.inner(x0, -d, x1, -d + min(2 * d, 100))
@@ -344,9 +339,7 @@ def golf(sheet: Sheet, ground: Points, frame: Frame) -> None:
         line = smooth(line, 4)
         mown = line[2:-2]
         from_ends = np.minimum(np.arange(len(mown)), np.arange(len(mown))[::-1])
-        half = (9 + 4 * np.sin(np.arange(len(mown)) / 5 + rng.uniform(0, 6))) * np.clip(
-            (from_ends + 2) / 6, 0.4, 1
-        )
+        half = (9 + 4 * np.sin(np.arange(len(mown)) / 5 + rng.uniform(0, 6))) * np.clip((from_ends + 2) / 6, 0.4, 1)
         tangent = np.gradient(mown, axis=0)
         tangent /= np.hypot(tangent[:, 0], tangent[:, 1])[:, None]
         normal = np.stack([-tangent[:, 1], tangent[:, 0]], axis=1)

@@ -1,5 +1,6 @@
 """Town lots of the demo place: houses, apartments, shops, schools, parks, cemeteries, construction sites."""
 
+import itertools
 import math
 
 import numpy as np
@@ -13,7 +14,6 @@ from geomammut.demo.place_buildings import (
     house,
     inside,
     lawn,
-    leaf,
     parking,
     path,
     scatter_trees,
@@ -44,8 +44,8 @@ def residential(sheet: Sheet, ground: Points, streets: list[Points]) -> None:
     sheet.map_area(ground, landuse="residential")
     palette = PALETTES[int(rng.integers(len(PALETTES)))]
     terrace = rng.random() < 0.22
-    gap = float(rng.uniform(15, 25))
-    setback = float(rng.uniform(9, 13))
+    gap = float(rng.uniform(14.5, 23))
+    setback = float(rng.uniform(8.5, 13))
     pools = float(rng.choice([0.04, 0.12, 0.3]))
     kind = str(rng.choice(["house", "residential", "detached"]))
     spots: list[tuple[float, float]] = []
@@ -57,9 +57,9 @@ def residential(sheet: Sheet, ground: Points, streets: list[Points]) -> None:
                 normal = side * np.array([-heading[1], heading[0]])
                 wide = 36.0 if terrace else float(rng.uniform(9.5, min(16, gap - 4)))
                 deep = float(rng.uniform(7.5, 10.5))
-                x, y = at + normal * (setback + deep / 2 - 4 + rng.normal(0, 0.6))
+                x, y = at + normal * (setback + deep / 2 + rng.normal(0, 0.5))
                 frame = Frame(x, y, angle + float(rng.normal(0, 0.03)), wide, deep)
-                if not sheet.free_ground(frame.whole(-1.5)):
+                if not sheet.free_ground(frame.whole(-1.0)):
                     continue
                 if not terrace and rng.random() < 0.25:
                     frame = Frame(x, y, angle + math.pi / 2, deep, min(wide, 11))
@@ -79,9 +79,7 @@ def _terrace(sheet: Sheet, frame: Frame, palette: tuple[tuple[int, int, int], ..
     colour = sheet.pick(*palette)
     gable(sheet, frame, colour, 6.0)
     for x in np.arange(-frame.width / 2 + 6, frame.width / 2 - 3, 6.0):
-        sheet.line(
-            ROOFTOP, frame.at([(x, -frame.depth / 2), (x, frame.depth / 2)]), 0.5, (90, 80, 76), "roof", 8.0
-        )
+        sheet.line(ROOFTOP, frame.at([(x, -frame.depth / 2), (x, frame.depth / 2)]), 0.5, (90, 80, 76), "roof", 8.0)
     sheet.map_area(frame.whole(), building="terrace")
     sheet.take(frame.whole())
 
@@ -91,9 +89,7 @@ def _garden(sheet: Sheet, frame: Frame, setback: float, pools: float) -> None:
     rng = sheet.rng
     w, d = frame.width / 2, frame.depth / 2
     x = w - 2.5 if rng.random() < 0.5 else -w - 0.5
-    sheet.fill(
-        DETAIL, frame.rect(x, -d - setback + 2, x + 3.2, -d + 1), sheet.vary((164, 158, 148), 8), "paved"
-    )
+    sheet.fill(DETAIL, frame.rect(x, -d - setback + 3.5, x + 3.2, -d + 1), sheet.vary((164, 158, 148), 8), "paved")
     if rng.random() < pools:
         px, py = rng.uniform(-w + 3, w - 3), d + rng.uniform(6, 9)
         size = rng.uniform(2.2, 3.0), rng.uniform(3.5, 5.5)
@@ -144,9 +140,7 @@ def apartments(sheet: Sheet, ground: Points, frame: Frame) -> None:
                 wide = min(float(rng.uniform(42, 80)), w - x)
                 block = frame.inner(x, y, x + wide, y + deep)
                 tall = float(rng.uniform(12, 24))
-                flat_block(
-                    sheet, block, sheet.vary(colour), tall, units=int(wide / 12), building="apartments"
-                )
+                flat_block(sheet, block, sheet.vary(colour), tall, units=int(wide / 12), building="apartments")
                 if rng.random() < 0.7:
                     sheet.scene("apartment blocks", block.cx, block.cy)
                 x += wide + 12
@@ -292,23 +286,17 @@ def cemetery(sheet: Sheet, ground: Points, frame: Frame) -> None:
     for y in ys:
         path(sheet, frame.at([(-w, y), (w, y)]), 2.6)
     pitch_x, pitch_y = float(rng.uniform(2.2, 3.0)), float(rng.uniform(3.6, 4.8))
-    for a, b in zip(xs[:-1], xs[1:], strict=True):
-        for c, e in zip(ys[:-1], ys[1:], strict=True):
+    for a, b in itertools.pairwise(xs):
+        for c, e in itertools.pairwise(ys):
             if rng.random() < 0.12:
                 continue
             for y in np.arange(c + 4, e - 3, pitch_y):
                 for x in np.arange(a + 3.4, b - 2.5, pitch_x):
                     if rng.random() < 0.86 and not (abs(x) < 13 and abs(y) < 9):
-                        stone = sheet.pick(
-                            (196, 194, 188), (120, 118, 116), (160, 156, 150), (84, 84, 86), amount=10
-                        )
-                        sheet.fill(
-                            DETAIL, frame.rect(x - 0.6, y - 1.1, x + 0.6, y + 0.9), stone, "thing", 0.9
-                        )
+                        stone = sheet.pick((196, 194, 188), (120, 118, 116), (160, 156, 150), (84, 84, 86), amount=10)
+                        sheet.fill(DETAIL, frame.rect(x - 0.6, y - 1.1, x + 0.6, y + 0.9), stone, "thing", 0.9)
     for x in xs:
-        tree_row(
-            sheet, frame.at([(x + 2.5, -d)])[0], frame.at([(x + 2.5, d)])[0], float(rng.uniform(11, 24)), 2, 4
-        )
+        tree_row(sheet, frame.at([(x + 2.5, -d)])[0], frame.at([(x + 2.5, d)])[0], float(rng.uniform(11, 24)), 2, 4)
     sheet.scene("cemetery", *frame.at([(w * 0.45, d * 0.4)])[0])
     sheet.scene("cemetery", *frame.at([(-w * 0.45, -d * 0.4)])[0])
     scatter_trees(sheet, ground, 40, 2, 4)
@@ -342,11 +330,12 @@ def construction(sheet: Sheet, ground: Points, frame: Frame) -> None:
             for gx in np.arange(-size[0] + 3, size[0], 6):
                 sheet.line(DETAIL, part.at([(gx, -size[1]), (gx, size[1])]), 0.8, (120, 116, 110), "soil")
         else:
-            sheet.fill(BUILDING, part.whole(), (176, 172, 166), "roof", float(rng.uniform(5, 16)))
+            tall = float(rng.uniform(5, 16))
+            sheet.fill(BUILDING, part.whole(), (176, 172, 166), "roof", tall)
             for gx in np.arange(-size[0] + 2, size[0] - 1, 4.5):
                 for gy in np.arange(-size[1] + 2, size[1] - 1, 4.5):
                     box = part.rect(gx, gy, gx + 1.2, gy + 1.2)
-                    sheet.fill(ROOFTOP, box, (112, 108, 104), "roof", 17)
+                    sheet.fill(ROOFTOP, box, (112, 108, 104), "roof", tall + 1.5)
             sheet.map_area(part.whole(), building="construction")
     x, y = rng.uniform(-0.3, 0.3, 2) * (w, d)
     turn = float(rng.uniform(0, 6.28))
@@ -402,8 +391,6 @@ def _containers(sheet: Sheet, frame: Frame) -> None:
     for x in np.arange(-frame.width / 2 + 2, frame.width / 2 - 7, 7.2):
         for y in np.arange(-frame.depth / 2 + 2, frame.depth / 2 - 3, 2.9):
             if rng.random() < 0.7:
-                colour = sheet.pick(
-                    (160, 62, 48), (52, 86, 140), (186, 186, 182), (78, 120, 84), (196, 140, 60)
-                )
+                colour = sheet.pick((160, 62, 48), (52, 86, 140), (186, 186, 182), (78, 120, 84), (196, 140, 60))
                 tall = float(rng.choice([2.6, 5.2]))
                 sheet.fill(BUILDING, frame.rect(x, y, x + 6.1, y + 2.45), colour, "thing", tall)

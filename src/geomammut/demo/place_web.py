@@ -136,12 +136,23 @@ def _horizon(rng: np.random.Generator, size: list[int]) -> Image.Image:
     for layer in range(int(rng.integers(1, 4))):
         base = height * (0.5 + 0.12 * layer)
         phase = rng.uniform(0, 6, 3)
-        crest = [(x, base + 14 * math.sin(x / 37 + phase[0]) + 8 * math.sin(x / 13 + phase[1])) for x in range(0, width + 9, 8)]
+        crest = [
+            (x, base + 14 * math.sin(x / 37 + phase[0]) + 8 * math.sin(x / 13 + phase[1]))
+            for x in range(0, width + 9, 8)
+        ]
         shade = rng.choice([(60, 90, 60), (90, 100, 120), (120, 110, 70), (70, 100, 130)]) * (1 - 0.2 * layer)
         pen.polygon([*crest, (width + 8, height), (0, height)], fill=tuple(int(c) for c in shade))
     if rng.random() < 0.5:
         x = rng.uniform(0.2, 0.8) * width
-        pen.polygon([(x - 4, height * 0.6), (x + 4, height * 0.6), (x + width * 0.3, height), (x - width * 0.3, height)], fill=(96, 94, 92))
+        pen.polygon(
+            [
+                (x - 4, height * 0.6),
+                (x + 4, height * 0.6),
+                (x + width * 0.3, height),
+                (x - width * 0.3, height),
+            ],
+            fill=(96, 94, 92),
+        )
     if rng.random() < 0.4:
         x, r = rng.uniform(0, width), rng.uniform(14, 36)
         pen.rectangle((x - 3, height * 0.5, x + 3, height * 0.9), fill=(70, 54, 40))
@@ -178,13 +189,19 @@ def _face(rng: np.random.Generator, size: list[int]) -> Image.Image:
     pen = ImageDraw.Draw(picture)
     for _ in range(8):
         x, y, r = rng.uniform(0, width), rng.uniform(0, height), rng.uniform(10, 50)
-        pen.ellipse((x - r, y - r, x + r, y + r), fill=tuple(int(c) for c in np.clip(back + rng.normal(0, 30, 3), 0, 255)))
+        pen.ellipse(
+            (x - r, y - r, x + r, y + r),
+            fill=tuple(int(c) for c in np.clip(back + rng.normal(0, 30, 3), 0, 255)),
+        )
     picture = picture.filter(ImageFilter.GaussianBlur(9))
     pen = ImageDraw.Draw(picture)
     skin = tuple(int(c) for c in rng.choice([(232, 190, 160), (198, 150, 116), (130, 90, 66), (246, 212, 190)]))
     hair = tuple(int(c) for c in rng.choice([(40, 30, 26), (110, 76, 44), (196, 164, 104), (150, 150, 150)]))
     cx, cy, r = width * rng.uniform(0.4, 0.6), height * 0.42, min(width, height) * rng.uniform(0.17, 0.26)
-    pen.ellipse((cx - 2.1 * r, cy + 1.2 * r, cx + 2.1 * r, cy + 5 * r), fill=tuple(int(c) for c in rng.integers(20, 220, 3)))
+    pen.ellipse(
+        (cx - 2.1 * r, cy + 1.2 * r, cx + 2.1 * r, cy + 5 * r),
+        fill=tuple(int(c) for c in rng.integers(20, 220, 3)),
+    )
     pen.ellipse((cx - 1.1 * r, cy - 1.45 * r, cx + 1.1 * r, cy + 0.9 * r), fill=hair)
     pen.ellipse((cx - 0.9 * r, cy - 1.1 * r, cx + 0.9 * r, cy + 1.25 * r), fill=skin)
     for side in (-1, 1):
@@ -205,7 +222,9 @@ def _banner(rng: np.random.Generator, size: list[int]) -> Image.Image:
     if rng.random() < 0.5:
         r = height * 0.16
         pen.ellipse((width * 0.5 - r, height * 0.2 - r, width * 0.5 + r, height * 0.2 + r), fill=ink)
-    for k, word in enumerate(rng.choice(["SALE", "NEW", "ACME", "50%", "JOIN", "Hotel", "FREE", "2024", "Online", "MAP"], 2)):
+    for k, word in enumerate(
+        rng.choice(["SALE", "NEW", "ACME", "50%", "JOIN", "Hotel", "FREE", "2024", "Online", "MAP"], 2)
+    ):
         font = ImageFont.load_default(int(rng.integers(24, 54)))
         pen.text((width * 0.1, height * (0.35 + 0.28 * k)), str(word), fill=ink, font=font)
     return picture
@@ -236,11 +255,22 @@ def _chart(rng: np.random.Generator, size: list[int]) -> Image.Image:
         for k, v in enumerate(values / values.sum() * 360):
             pen.pieslice((width * 0.2, height * 0.15, width * 0.8, height * 0.9), start, start + v, fill=palette[k % 4])
             start += v
-    pen.text((width * 0.2, 3), str(rng.choice(["Revenue", "Results", "Figure 2", "Growth"])), fill=(30, 30, 30), font=ImageFont.load_default(14))
+    pen.text(
+        (width * 0.2, 3),
+        str(rng.choice(["Revenue", "Results", "Figure 2", "Growth"])),
+        fill=(30, 30, 30),
+        font=ImageFont.load_default(14),
+    )
     return picture
 
 
-_GROUND_PICTURES = {"horizon": _horizon, "product": _product, "face": _face, "banner": _banner, "chart": _chart}
+_GROUND_PICTURES = {
+    "horizon": _horizon,
+    "product": _product,
+    "face": _face,
+    "banner": _banner,
+    "chart": _chart,
+}
 
 
 def encoded(picture: Image.Image) -> bytes:

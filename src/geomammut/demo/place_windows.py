@@ -75,9 +75,14 @@ def write_windows(folder: Path, plan: Plan, pixels: Bytes, classes: Bytes) -> No
     """Write about 40 windows of the held-out area with their masks, chosen so that every class is seen often."""
     left = min(i for i, _ in plan.held_out) * DISTRICT_M
     top = min(j for _, j in plan.held_out) * DISTRICT_M
-    spots = [(x, y) for y in range(top, plan.side - WINDOW + 1, WINDOW) for x in range(left, plan.side - WINDOW + 1, WINDOW)]
+    spots = [
+        (x, y) for y in range(top, plan.side - WINDOW + 1, WINDOW) for x in range(left, plan.side - WINDOW + 1, WINDOW)
+    ]
     counts = np.array(
-        [np.bincount(classes[y : y + WINDOW, x : x + WINDOW].ravel(), minlength=len(LAND_CLASSES) + 1) for x, y in spots]
+        [
+            np.bincount(classes[y : y + WINDOW, x : x + WINDOW].ravel(), minlength=len(LAND_CLASSES) + 1)
+            for x, y in spots
+        ]
     )
     shares = np.minimum(counts[:, 1:] / WINDOW**2, 0.25)
     shares[counts[:, 0] > 0.4 * WINDOW**2] = 0
@@ -117,4 +122,6 @@ def write_scenes(folder: Path, plan: Plan, pixels: Bytes, scenes: Sequence[Scene
             continue
         for x, y in spots:
             (folder / label).mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels[y : y + SCENE, x : x + SCENE]).save(folder / label / f"{x:05d}_{y:05d}.png", compress_level=1)
+            Image.fromarray(pixels[y : y + SCENE, x : x + SCENE]).save(
+                folder / label / f"{x:05d}_{y:05d}.png", compress_level=1
+            )

@@ -4,8 +4,16 @@ import math
 
 import numpy as np
 
-from geomammut.demo.place_buildings import flat_block, hall, house, inside, parking, scatter_trees, tree_row
-from geomammut.demo.place_buildings import PALETTES
+from geomammut.demo.place_buildings import (
+    PALETTES,
+    flat_block,
+    hall,
+    house,
+    inside,
+    parking,
+    scatter_trees,
+    tree_row,
+)
 from geomammut.demo.place_sheet import (
     AREA,
     BUILDING,
@@ -40,9 +48,7 @@ def tank_farm(sheet: Sheet, ground: Points, frame: Frame) -> None:
         x = -w + (a + 0.5) * 2 * w / columns
         for b in range(rows):
             y = -d + 14 + (b + 0.5) * (2 * d - 14) / rows
-            cell = frame.rect(
-                x - w / columns + 1.5, y - d / rows + 2, x + w / columns - 1.5, y + d / rows - 2
-            )
+            cell = frame.rect(x - w / columns + 1.5, y - d / rows + 2, x + w / columns - 1.5, y + d / rows - 2)
             sheet.line(DETAIL, np.concatenate([cell, cell[:1]]), 1.2, (178, 168, 146), "paved", 1.2)
             if rng.random() < 0.1:
                 continue
@@ -61,9 +67,7 @@ def tank_farm(sheet: Sheet, ground: Points, frame: Frame) -> None:
     for a in range(columns):
         x = -w + (a + 0.5) * 2 * w / columns
         sheet.line(DETAIL, frame.at([(x, -d + 4), (x, d - radius)]), 0.8, (190, 188, 180), "paved", 1.0)
-    flat_block(
-        sheet, frame.inner(-w, -d - 3, -w + 16, -d + 2), (170, 168, 160), 4, units=1, building="industrial"
-    )
+    flat_block(sheet, frame.inner(-w, -d - 3, -w + 16, -d + 2), (170, 168, 160), 4, units=1, building="industrial")
 
 
 def tank(sheet: Sheet, x: float, y: float, radius: float, colour: Colour, *, floating: bool) -> None:
@@ -80,13 +84,9 @@ def tank(sheet: Sheet, x: float, y: float, radius: float, colour: Colour, *, flo
         sheet.disc(ROOFTOP, x, y, radius * 0.66, lighter, "tank", height + 0.5)
         sheet.disc(ROOFTOP, x, y, max(0.6, radius * 0.08), (120, 120, 120), "tank", height + 1)
     turn = float(rng.uniform(0, 6.28))
-    rim = np.array([x, y]) + radius * np.array(
-        [[math.cos(t), math.sin(t)] for t in np.linspace(turn, turn + 0.7, 6)]
-    )
+    rim = np.array([x, y]) + radius * np.array([[math.cos(t), math.sin(t)] for t in np.linspace(turn, turn + 0.7, 6)])
     sheet.line(ROOFTOP, rim, 0.6, (110, 108, 104), "tank", height)
-    sheet.map_area(
-        circle(x, y, radius), man_made="storage_tank", content=str(rng.choice(["oil", "fuel", "water"]))
-    )
+    sheet.map_area(circle(x, y, radius), man_made="storage_tank", content=str(rng.choice(["oil", "fuel", "water"])))
 
 
 def solar_farm(sheet: Sheet, ground: Points, frame: Frame) -> None:
@@ -172,9 +172,7 @@ def quarry(sheet: Sheet, ground: Points, frame: Frame) -> None:
             sheet.disc(DETAIL, x, y, 6 - 2 * k, sheet.vary(stone, 5), "soil", 2.0 + 1.6 * k)
     for _ in range(5):
         x, y = centre + rng.uniform(-0.3, 0.3, 2) * size
-        sheet.fill(
-            BUILDING, Frame(x, y, float(rng.uniform(0, 3)), 8, 3.6).whole(), (222, 184, 62), "soil", 3.4
-        )
+        sheet.fill(BUILDING, Frame(x, y, float(rng.uniform(0, 3)), 8, 3.6).whole(), (222, 184, 62), "soil", 3.4)
     sheet.scene("quarry", *centre)
     edge = pit[int(rng.integers(len(pit)))]
     sheet.scene("quarry", *(0.55 * edge + 0.45 * centre))
@@ -338,9 +336,7 @@ def airport(sheet: Sheet, ground: Points, frame: Frame) -> None:
         for row in rows:
             if rng.random() < 0.72:
                 px, py = apron.at([(x, row)])[0]
-                airplane(
-                    sheet, px, py, apron.angle + math.pi / 2 * (1 if large else rng.choice([-1, 1])), span
-                )
+                airplane(sheet, px, py, apron.angle + math.pi / 2 * (1 if large else rng.choice([-1, 1])), span)
     plane = apron.at([(0, apron.depth / 4)])[0]
     sheet.scene("airport apron with airplanes", *plane)
     sheet.scene("airport apron with airplanes", *apron.at([(-apron.width / 3, 0)])[0])
@@ -357,16 +353,12 @@ def _runway_marks(sheet: Sheet, runway: Frame) -> None:
         sheet.fill(DETAIL, runway.rect(x, -0.5, x + 26, 0.5), white, "runway")
     for side in (-1, 1):
         for y in np.arange(-d + 2.5, d - 2, 3.6):
-            sheet.fill(
-                DETAIL, runway.rect(*sorted_x(side * (w - 8), side * (w - 36), y, y + 1.7)), white, "runway"
-            )
+            sheet.fill(DETAIL, runway.rect(*sorted_x(side * (w - 8), side * (w - 36), y, y + 1.7)), white, "runway")
         for y in (-d * 0.45, d * 0.45):
             box = runway.rect(*sorted_x(side * (w - 150), side * (w - 180), y - 2, y + 2))
             sheet.fill(DETAIL, box, white, "runway")
         for y in (-2.6, 1.0):
-            sheet.fill(
-                DETAIL, runway.rect(*sorted_x(side * (w - 46), side * (w - 56), y, y + 1.6)), white, "runway"
-            )
+            sheet.fill(DETAIL, runway.rect(*sorted_x(side * (w - 46), side * (w - 56), y, y + 1.6)), white, "runway")
         sheet.line(DETAIL, runway.at([(-w, side * (d - 0.8)), (w, side * (d - 0.8))]), 0.7, white, "runway")
     for side in (-1, 1):
         for offset_y in (-1.5, 0.0, 1.5):
@@ -397,9 +389,7 @@ def airplane(sheet: Sheet, x: float, y: float, angle: float, span: float) -> Non
     hull += [(tail + belly, -belly * 0.8), (nose - belly * 1.6, -belly)]
     sheet.fill(ROOFTOP, plane.at(hull), white, "runway", 5)
     fin = sheet.pick((40, 70, 150), (180, 40, 40), (230, 160, 40), (40, 120, 90))
-    sheet.line(
-        ROOFTOP, plane.at([(tail + k * 0.3, 0), (tail - belly, 0)]), max(0.6, k * 0.05), fin, "runway", 7
-    )
+    sheet.line(ROOFTOP, plane.at([(tail + k * 0.3, 0), (tail - belly, 0)]), max(0.6, k * 0.05), fin, "runway", 7)
 
 
 def _terminal(sheet: Sheet, frame: Frame, apron: Frame, apron_w: float, d: float, large: bool) -> None:

@@ -118,9 +118,7 @@ def mask_rows(out: Path, model: VisionLanguageModel | None) -> tuple[list[MaskRo
     return rows, classes
 
 
-def attention_classes(
-    model: VisionLanguageModel, pixels: NDArray[np.uint8], classes: MaskClasses
-) -> NDArray[np.int64]:
+def attention_classes(model: VisionLanguageModel, pixels: NDArray[np.uint8], classes: MaskClasses) -> NDArray[np.int64]:
     """Return the class [H, W] whose prompts get the most raw attention on average, as it is measured."""
     texts = [classes.template.replace("{}", prompt) for some in classes.prompts for prompt in some]
     ends = np.cumsum([len(some) for some in classes.prompts])[:-1]

@@ -54,8 +54,7 @@ def loss_chart(title: str, stages: Sequence[Stage]) -> Html:
     def path(stage: Stage, line: Sequence[float]) -> str:
         step = -(-len(line) // _MOST_POINTS)
         points = [
-            f"{x(samples):.1f} {y(value):.1f}"
-            for samples, value in list(zip(stage.samples, line, strict=True))[::step]
+            f"{x(samples):.1f} {y(value):.1f}" for samples, value in list(zip(stage.samples, line, strict=True))[::step]
         ]
         return "M" + "L".join(points)
 
@@ -76,17 +75,13 @@ def loss_chart(title: str, stages: Sequence[Stage]) -> Html:
     for samples in round_ticks(0, seen):
         if samples <= seen:
             label = f"{samples:,.0f}"
-            drawn.append(
-                tag("text", label, x=f"{x(samples):.1f}", y=HEIGHT - _BOTTOM + 17, text_anchor="middle")
-            )
+            drawn.append(tag("text", label, x=f"{x(samples):.1f}", y=HEIGHT - _BOTTOM + 17, text_anchor="middle"))
     middle_x = (_LEFT + WIDTH - _RIGHT) / 2
     drawn.append(tag("text", "samples seen", x=middle_x, y=HEIGHT - 2, text_anchor="middle"))
     drawn += [tag("path", d=path(stage, stage.values), class_="raw") for stage in stages]
     drawn += [tag("path", d=path(stage, smoothed(stage.values)), class_="smooth") for stage in stages]
     box = f"0 0 {WIDTH} {HEIGHT}"
-    return tag(
-        "svg", *drawn, viewBox=box, class_="chart", role="img", aria_label=f"{title} over samples seen"
-    )
+    return tag("svg", *drawn, viewBox=box, class_="chart", role="img", aria_label=f"{title} over samples seen")
 
 
 def round_ticks(low: float, high: float, about: int = 5) -> list[float]:

@@ -59,9 +59,7 @@ def table(
     """Return a table; the first `words` columns are text, the others numbers, aligned to the right."""
 
     def cells(kind: str, row: Sequence[object]) -> list[Html]:
-        return [
-            tag(kind, cell, class_=None if column < words else "number") for column, cell in enumerate(row)
-        ]
+        return [tag(kind, cell, class_=None if column < words else "number") for column, cell in enumerate(row)]
 
     body = [tag("tr", *cells("td", row)) for row in rows]
     inner = tag(

@@ -87,9 +87,7 @@ def telling_pairs(landmarks: Sequence[Sequence[dict[str, Any]]], count: int) -> 
 
 def _landmark_sample(pairs: PairSet, index: int) -> Html:
     row = pairs.table.slice(index, 1).to_pylist()[0]
-    landmarks = [each for each in json.loads(row["landmarks"] or "[]") if each.get("outline")][
-        :SAMPLE_OUTLINES
-    ]
+    landmarks = [each for each in json.loads(row["landmarks"] or "[]") if each.get("outline")][:SAMPLE_OUTLINES]
     jpeg = pairs.read_jpegs([index])[0]
     outlines = [each["outline"] for each in landmarks]
     chip = outlined_chip(jpeg, row["width"], row["height"], row["captions"][0], outlines)
@@ -119,9 +117,7 @@ def _dropped_rows(web: Path) -> Html | None:
     if not told:
         return None
     head = ["Stage", "Why", "Alt-text of one such row"]
-    return tag(
-        "details", tag("summary", "Rows of the web table that were not kept"), table(head, told, words=3)
-    )
+    return tag("details", tag("summary", "Rows of the web table that were not kept"), table(head, told, words=3))
 
 
 def funnels_section(out: Path) -> Html | None:
@@ -139,13 +135,9 @@ def funnels_section(out: Path) -> Html | None:
             _reasons(lost),
         ]
         body.append(_funnel("Landmarks", [step]))
-        found = Counter(pq.read_table(landmarks, columns=["category"])["category"].to_pylist()).most_common(
-            12
-        )
+        found = Counter(pq.read_table(landmarks, columns=["category"])["category"].to_pylist()).most_common(12)
         rows = [(name.replace("_", " "), float(count), _count(count)) for name, count in found]
-        body.append(
-            tag("details", tag("summary", "The most frequent kinds of landmarks"), bars(rows, rows[0][1]))
-        )
+        body.append(tag("details", tag("summary", "The most frequent kinds of landmarks"), bars(rows, rows[0][1])))
     for name, title in (("train", "Training chips"), ("heldout", "Held-out chips"), ("web", "Web pairs")):
         funnel = read_json(out / "pairs" / name / "funnel.json")
         if funnel:
@@ -164,9 +156,7 @@ def _funnel(title: str, steps: list[list[Any]]) -> Html:
 
 
 def _reasons(dropped: dict[str, int]) -> Html:
-    told = [
-        f"{_count(count)} {reason}" for reason, count in sorted(dropped.items(), key=lambda item: -item[1])
-    ]
+    told = [f"{_count(count)} {reason}" for reason, count in sorted(dropped.items(), key=lambda item: -item[1])]
     return tag("span", "; ".join(told), class_="why")
 
 

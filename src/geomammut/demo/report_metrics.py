@@ -32,13 +32,9 @@ def gather_metrics(out: Path, seconds: dict[str, float]) -> dict[str, Any]:
         seconds: How long each step took.
     """
     results = {path.stem: read_json(path) for path in sorted((out / "results").glob("*.json"))}
-    retrieval = {
-        stage: results[f"retrieval-{stage}"]["metrics"] for stage in STAGES if f"retrieval-{stage}" in results
-    }
+    retrieval = {stage: results[f"retrieval-{stage}"]["metrics"] for stage in STAGES if f"retrieval-{stage}" in results}
     segmentation = {
-        name: results[f"segmentation-{name}"]["metrics"]
-        for name in MASKS
-        if f"segmentation-{name}" in results
+        name: results[f"segmentation-{name}"]["metrics"] for name in MASKS if f"segmentation-{name}" in results
     }
     classification = results.get("classification")
     heldout = read_pairs(out / "pairs" / "heldout")

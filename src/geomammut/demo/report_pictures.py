@@ -138,8 +138,7 @@ def mask_picture(indices: NDArray[np.int64], palette: Sequence[Colour]) -> Image
 def legend(names: Sequence[str], colours: Sequence[str]) -> Html:
     """Return names, each behind a dot of its colour."""
     dots = [
-        tag("li", tag("i", style=f"background:{colour}"), name)
-        for name, colour in zip(names, colours, strict=True)
+        tag("li", tag("i", style=f"background:{colour}"), name) for name, colour in zip(names, colours, strict=True)
     ]
     return tag("ul", markup(*dots), class_="legend")
 

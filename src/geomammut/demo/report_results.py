@@ -89,9 +89,7 @@ def recalls_section(metrics: dict[str, Any]) -> Html | None:
         "captions repeat, so that even a perfect reader could not reach 100."
     )
     heads = [*(f"Text → image R@{k}" for k in (1, 5, 10)), *(f"Image → text R@{k}" for k in (1, 5, 10))]
-    return section(
-        "recall", "Finding images by words, and words by images", lead, table(["", *heads, "mR"], rows)
-    )
+    return section("recall", "Finding images by words, and words by images", lead, table(["", *heads, "mR"], rows))
 
 
 def search_section(out: Path, model: VisionLanguageModel | None) -> Html | None:
@@ -105,9 +103,7 @@ def search_section(out: Path, model: VisionLanguageModel | None) -> Html | None:
             figure(
                 picture(encoded_uri(found.jpeg), found.caption, 128, 128, "chip"),
                 f"{found.score:.2f} ".replace("-", "−"),
-                tag("span", "✓", title="its own caption or landmarks say so", class_="hit")
-                if found.stated
-                else None,
+                tag("span", "✓", title="its own caption or landmarks say so", class_="hit") if found.stated else None,
             )
             for found in answer.found
         ]
@@ -183,9 +179,7 @@ def masks_section(out: Path, model: VisionLanguageModel | None) -> Html | None:
 
 def _mask_legend(rows: list[MaskRow], classes: MaskClasses) -> Html:
     palette = class_palette(classes.names)
-    used = {
-        int(index) for row in rows for mask in (row.truth, *row.answers.values()) for index in set(mask.flat)
-    }
+    used = {int(index) for row in rows for mask in (row.truth, *row.answers.values()) for index in set(mask.flat)}
     shown = [(classes.names[index], palette[index]) for index in range(len(palette)) if index in used]
     if IGNORED in used:
         shown.append(("not counted", IGNORED_COLOUR))
@@ -195,9 +189,7 @@ def _mask_legend(rows: list[MaskRow], classes: MaskClasses) -> Html:
 def _mask_row(row: MaskRow, classes: MaskClasses) -> Html:
     palette = class_palette(classes.names)
     height, width = row.truth.shape
-    cells = [
-        figure(picture(jpeg_uri(Image.fromarray(row.pixels)), f"window {row.stem}", width, height), "Image")
-    ]
+    cells = [figure(picture(jpeg_uri(Image.fromarray(row.pixels)), f"window {row.stem}", width, height), "Image")]
     titles = {"truth": "Truth"} | MASK_TITLES
     for name, mask in {"truth": row.truth, **row.answers}.items():
         uri = png_uri(mask_picture(mask, palette))

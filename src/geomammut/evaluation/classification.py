@@ -101,9 +101,7 @@ def _read_folders(images: Path) -> tuple[list[str], list[Path], list[int]]:
         raise UserError(f"no folder at {images}; --images takes a folder that holds one folder per class")
     folders = sorted(path for path in images.iterdir() if path.is_dir() and not path.name.startswith("."))
     if len(folders) < 2:
-        raise UserError(
-            f"{images} holds {len(folders)} class folders; it needs one folder of images per class"
-        )
+        raise UserError(f"{images} holds {len(folders)} class folders; it needs one folder of images per class")
     files: list[Path] = []
     truth: list[int] = []
     for index, folder in enumerate(folders):

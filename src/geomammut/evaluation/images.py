@@ -86,9 +86,7 @@ def open_raster(path: Path) -> rasterio.DatasetReader:
     return raster
 
 
-def read_rgb(
-    raster: rasterio.DatasetReader, window: Window, shape: tuple[int, int] | None = None
-) -> NDArray[np.uint8]:
+def read_rgb(raster: rasterio.DatasetReader, window: Window, shape: tuple[int, int] | None = None) -> NDArray[np.uint8]:
     """Read a window of a raster as uint8 [h, w, 3], thinned to `shape` if given.
 
     The first three bands are taken for red, green and blue; a single band is grey, or indexes its palette.
@@ -98,9 +96,7 @@ def read_rgb(
     """
     bands = [1, 2, 3] if raster.count >= 3 else [1]
     try:
-        pixels: NDArray[np.uint8] = raster.read(
-            bands, window=window, out_shape=(len(bands), *shape) if shape else None
-        )
+        pixels: NDArray[np.uint8] = raster.read(bands, window=window, out_shape=(len(bands), *shape) if shape else None)
     except rasterio.errors.RasterioIOError as error:
         raise UserError(f"{raster.name} cannot be read to its end; is it cut short?") from error
     if len(bands) == 3:
@@ -160,9 +156,7 @@ def encode_images(model: VisionLanguageModel, load: Callable[[int], Image.Image]
                 batches.append(model.encode_image(batch).float().cpu())
             bar.advance(task, len(prepared))
     if broken:
-        raise UserError(
-            f"{len(broken)} of {len(names)} images cannot be read, first {broken[0]}; restore them"
-        )
+        raise UserError(f"{len(broken)} of {len(names)} images cannot be read, first {broken[0]}; restore them")
     embeddings = torch.cat(batches)
     if not embeddings.isfinite().all():
         raise UserError(f"{model.name} gives image embeddings that are not finite; its weights are broken")

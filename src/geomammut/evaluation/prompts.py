@@ -86,9 +86,7 @@ def read_classnames(path: Path, folders: Sequence[str]) -> list[list[str]]:
         raise UserError(f"{path} must be a JSON object: folder name → class name, or a list of names")
     missing = [folder for folder in folders if folder not in stored]
     if missing:
-        raise UserError(
-            f"{path} has no name for {len(missing)} of {len(folders)} folders, first {missing[0]!r}"
-        )
+        raise UserError(f"{path} has no name for {len(missing)} of {len(folders)} folders, first {missing[0]!r}")
     found = []
     for folder in folders:
         names = [stored[folder]] if isinstance(stored[folder], str) else stored[folder]
@@ -100,9 +98,7 @@ def read_classnames(path: Path, folders: Sequence[str]) -> list[list[str]]:
     return found
 
 
-def class_embeddings(
-    model: VisionLanguageModel, names: Sequence[Sequence[str]], templates: Sequence[str]
-) -> Tensor:
+def class_embeddings(model: VisionLanguageModel, names: Sequence[Sequence[str]], templates: Sequence[str]) -> Tensor:
     """Embed classes: the mean over a class's names and templates of unit embeddings, of length 1.
 
     A mean, not the best of several, so that a class gains nothing by having many names.

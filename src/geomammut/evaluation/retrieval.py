@@ -201,9 +201,7 @@ class _Benchmark:
     load: Callable[[int], Image.Image]
 
 
-def _read_benchmark(
-    annotations: Path | None, images: Path | None, split: str | None, pairs: Path | None
-) -> _Benchmark:
+def _read_benchmark(annotations: Path | None, images: Path | None, split: str | None, pairs: Path | None) -> _Benchmark:
     if pairs is not None and annotations is None and images is None:
         found = _from_pair_set(PairSet(pairs))
     elif pairs is None and annotations is not None and images is not None:
@@ -212,9 +210,7 @@ def _read_benchmark(
         raise UserError("give either --annotations, --images and --split, or --pairs")
     bare = [name for name, some in zip(found.names, found.captions, strict=True) if not some]
     if bare:
-        raise UserError(
-            f"{found.title}: {len(bare)} of {len(found.names)} images have no caption, first {bare[0]}"
-        )
+        raise UserError(f"{found.title}: {len(bare)} of {len(found.names)} images have no caption, first {bare[0]}")
     return found
 
 
@@ -259,8 +255,7 @@ def _read_karpathy(annotations: Path, split: str | None) -> list[dict[str, Any]]
         raise UserError(f"no annotations at {annotations} ({error.strerror})") from error
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{annotations} is not in Karpathy's layout, images[] with filename, split, sentences[].raw: "
-            f"{error!r}"
+            f"{annotations} is not in Karpathy's layout, images[] with filename, split, sentences[].raw: {error!r}"
         ) from error
     if split not in counts:
         has = ", ".join(f"{name} ({count})" for name, count in counts.items())

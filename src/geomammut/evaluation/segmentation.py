@@ -115,18 +115,13 @@ def eval_segmentation(
             "ignored_pixels": ignored,
         },
         metrics=metrics,
-        per_class={
-            name: None if iou is None else round(iou, 4)
-            for name, iou in zip(meaning.names, ious, strict=True)
-        },
+        per_class={name: None if iou is None else round(iou, 4) for name, iou in zip(meaning.names, ious, strict=True)},
         confusion=confusion.tolist(),
         seed=seed,
     )
 
 
-def count_confusion(
-    truth: NDArray[np.int64], predicted: NDArray[np.int64], classes: int
-) -> NDArray[np.int64]:
+def count_confusion(truth: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
     """Count pixels by truth (rows) and prediction (columns), [C, C]; truth IGNORED does not count."""
     counted = truth != IGNORED
     flat = truth[counted] * classes + predicted[counted]

@@ -30,9 +30,7 @@ COVERED = "covered by an earlier source"
 _MAX_MISSING = 0.01  # the share of a chip's pixels that may lack data
 _BLANK_SPREAD = 1.0  # the standard deviation, in grey levels of 256, under which a chip shows nothing
 _BLOCK_PIXELS = 2048  # the side of what is read at once; bounds the memory
-_TRUE_METRES = (
-    0.01  # how far from 1 the scale of a CRS may be for its metres to count as metres on the ground
-)
+_TRUE_METRES = 0.01  # how far from 1 the scale of a CRS may be for its metres to count as metres on the ground
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -116,9 +114,7 @@ class ChipGrid:
             taken.setdefault(grid.crs, set()).update(mine)
 
 
-def chips(
-    sources: Sequence[ImagerySource], *, size: int, gsd_m: float, area: BaseGeometry | None = None
-) -> ChipGrid:
+def chips(sources: Sequence[ImagerySource], *, size: int, gsd_m: float, area: BaseGeometry | None = None) -> ChipGrid:
     """Return the chips of `sources`, to be iterated: every cell of a grid that the imagery fills.
 
     The grid lies in the source's own coordinate system if that is projected and its metres are metres on
@@ -152,15 +148,11 @@ def chips(
     for grid in grids:
         if grid.source.gsd_m > 1.5 * gsd_m:
             pixel = f"{grid.source.gsd_m:.2g} m"
-            console.print(
-                f"note: {grid.source.name} has pixels of {pixel}; chips at {gsd_m:g} m only enlarge them"
-            )
+            console.print(f"note: {grid.source.name} has pixels of {pixel}; chips at {gsd_m:g} m only enlarge them")
     return made
 
 
-def count_cells(
-    sources: Sequence[ImagerySource], *, size: int, gsd_m: float, area: BaseGeometry | None = None
-) -> int:
+def count_cells(sources: Sequence[ImagerySource], *, size: int, gsd_m: float, area: BaseGeometry | None = None) -> int:
     """Return how many cells `chips` would read."""
     return len(chips(sources, size=size, gsd_m=gsd_m, area=area))
 
@@ -227,11 +219,7 @@ def _not_taken(grid: SourceGrid, taken: dict[str, set[tuple[int, int]]]) -> npt.
     is_free = np.ones(len(grid.cells), dtype=bool)
     centres = (grid.cells + 0.5) * grid.step
     for crs, cells in taken.items():
-        x, y = (
-            centres.T
-            if crs == grid.crs
-            else _transformer(grid.crs, crs).transform(centres[:, 0], centres[:, 1])
-        )
+        x, y = centres.T if crs == grid.crs else _transformer(grid.crs, crs).transform(centres[:, 0], centres[:, 1])
         for index in np.flatnonzero(np.isfinite(x)):
             if (math.floor(x[index] / grid.step), math.floor(y[index] / grid.step)) in cells:
                 is_free[index] = False

@@ -84,9 +84,7 @@ def _open_path(path: str | Path) -> Iterator[ImagerySource]:
         yield from _open_folder(local)
         return
     if not local.exists():
-        raise UserError(
-            f"imagery {path} does not exist; give a GeoTIFF, an .mbtiles file or a folder of tiles"
-        )
+        raise UserError(f"imagery {path} does not exist; give a GeoTIFF, an .mbtiles file or a folder of tiles")
     if local.suffix.lower() == ".mbtiles":
         _refuse_vector_tiles(local)
     yield _open_raster(str(local), local.name)
@@ -103,16 +101,12 @@ def _open_folder(folder: Path) -> Iterator[ImagerySource]:
             level = tile_level(zoom, zooms[zoom])
             if level is not None:
                 if level.unreadable:
-                    console.print(
-                        f"note: {folder}: {level.unreadable} tiles of zoom {zoom} are no images: left out"
-                    )
+                    console.print(f"note: {folder}: {level.unreadable} tiles of zoom {zoom} are no images: left out")
                 levels.append(_open_raster(level.dataset, f"{prefix or folder.name} z{zoom}"))
         if levels:
             yield replace(levels[0], name=prefix or folder.name, coarser=tuple(levels[1:]))
     if not rasters and not tiles:
-        raise UserError(
-            f"{folder} holds no imagery; put GeoTIFFs or XYZ tiles named x-y-z.png (or z/x/y.png) in it"
-        )
+        raise UserError(f"{folder} holds no imagery; put GeoTIFFs or XYZ tiles named x-y-z.png (or z/x/y.png) in it")
 
 
 def _refuse_vector_tiles(path: Path) -> None:
@@ -122,9 +116,7 @@ def _refuse_vector_tiles(path: Path) -> None:
     except sqlite3.Error as error:
         raise UserError(f"{path} is no readable MBTiles file ({error}); get it again") from error
     if row is not None and row[0] in ("pbf", "mvt"):
-        raise UserError(
-            f"{path} holds vector tiles, no imagery; give an .mbtiles file of png, jpg or webp tiles"
-        )
+        raise UserError(f"{path} holds vector tiles, no imagery; give an .mbtiles file of png, jpg or webp tiles")
 
 
 def _open_raster(dataset: str, name: str) -> ImagerySource:
@@ -148,9 +140,7 @@ def _describe(raster: DatasetReader, dataset: str, name: str) -> ImagerySource:
         raise UserError(f"imagery {name} holds complex numbers (raw radar?); give a picture of it")
     if raster.colorinterp[0] == ColorInterp.palette:
         how = f"`gdal_translate -expand rgb {name} rgb.tif`"
-        raise UserError(
-            f"imagery {name} holds numbers of colours (a palette), as masks do; make a picture with {how}"
-        )
+        raise UserError(f"imagery {name} holds numbers of colours (a palette), as masks do; make a picture with {how}")
     authority = raster.crs.to_authority()
     bands = _colour_bands(raster)
     return ImagerySource(

@@ -11,9 +11,7 @@ from PIL import Image, UnidentifiedImageError
 
 WEB_MERCATOR = "EPSG:3857"
 _HALF_WORLD_M = 20037508.342789244
-_FLAT_NAME = re.compile(
-    r"(?:(?P<prefix>.*)-)?(?P<x>\d+)-(?P<y>\d+)-(?P<z>\d+)\.(?:jpe?g|png|webp)", re.IGNORECASE
-)
+_FLAT_NAME = re.compile(r"(?:(?P<prefix>.*)-)?(?P<x>\d+)-(?P<y>\d+)-(?P<z>\d+)\.(?:jpe?g|png|webp)", re.IGNORECASE)
 _NESTED_NAME = re.compile(r"(?P<z>\d+)/(?P<x>\d+)/(?P<y>\d+)\.(?:jpe?g|png|webp)", re.IGNORECASE)
 _MAX_ZOOM = 25
 

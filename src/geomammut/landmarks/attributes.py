@@ -198,6 +198,5 @@ def _take_for_buildings(path: Path, table: geopandas.GeoDataFrame, sieve: Sieve)
             "add columns named as OpenStreetMap's keys, such as building=yes"
         )
     sieve.notes.append(
-        f"{path.name} has no tags; its {len(areas)} polygons (median {np.median(areas):.0f} m²) "
-        "are taken for buildings"
+        f"{path.name} has no tags; its {len(areas)} polygons (median {np.median(areas):.0f} m²) are taken for buildings"
     )

@@ -63,9 +63,7 @@ def _node(node: osmium.osm.Node, wkb: osmium.geom.WKBFactory, sieve: Sieve) -> F
     return Feature(f"n{node.id}", tags, *found, wkb.create_point(node)) if found else None
 
 
-def _area(
-    area: osmium.osm.Area, tags: dict[str, str], wkb: osmium.geom.WKBFactory, sieve: Sieve
-) -> Feature | None:
+def _area(area: osmium.osm.Area, tags: dict[str, str], wkb: osmium.geom.WKBFactory, sieve: Sieve) -> Feature | None:
     found = sieve.classify(tags, _AREA_KINDS) if tags else None
     return Feature(f"r{area.orig_id()}", tags, *found, wkb.create_multipolygon(area)) if found else None
 

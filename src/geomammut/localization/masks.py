@@ -161,9 +161,7 @@ def _opened(image: Path) -> Iterator[rasterio.DatasetReader]:
 Strip = tuple[Window, NDArray[np.float32], NDArray[np.bool_]]
 
 
-def _strips(
-    model: VisionLanguageModel, raster: rasterio.DatasetReader, texts: Tensor, window: int
-) -> Iterator[Strip]:
+def _strips(model: VisionLanguageModel, raster: rasterio.DatasetReader, texts: Tensor, window: int) -> Iterator[Strip]:
     """Yield windows over full rows with their scores [C, rows, W] and where the raster has data [rows, W]."""
 
     def read_rows(first: int, count: int) -> NDArray[np.uint8]:
@@ -271,9 +269,7 @@ def _write_polygons(mask: Path, best_scores: Path, names: list[str], out: Path) 
                 values.append(int(value))
         means = _mean_scores(scores, polygons)
         to_earth = Transformer.from_crs(classes.crs, "EPSG:4326", always_xy=True)
-    placed = shapely.transform(
-        polygons, lambda xy: np.column_stack(to_earth.transform(xy[:, 0], xy[:, 1])).round(8)
-    )
+    placed = shapely.transform(polygons, lambda xy: np.column_stack(to_earth.transform(xy[:, 0], xy[:, 1])).round(8))
     earth = Geod(ellps="WGS84")
     with whole_file(out) as partial, partial.open("w", encoding="utf-8") as written:
         written.write('{"type": "FeatureCollection", "features": [')

@@ -47,9 +47,7 @@ class PhraseGate:
         return stated
 
 
-def frequent_phrases(
-    landmarks: Iterable[Sequence[dict[str, Any]]], most: int, least_images: int
-) -> tuple[str, ...]:
+def frequent_phrases(landmarks: Iterable[Sequence[dict[str, Any]]], most: int, least_images: int) -> tuple[str, ...]:
     """Return the at most `most` commonest phrases that landmarks of `least_images` images or more bear."""
     counts: Counter[str] = Counter()
     for own in landmarks:

@@ -117,9 +117,7 @@ def localize(
     """
     plan = read_recipe(recipe, LocalizeRecipe, overrides, seed)
     if (out / "rounds.json").exists() and not resume:
-        raise UserError(
-            f"{out} holds rounds already; add --resume to go on with them, or choose another folder"
-        )
+        raise UserError(f"{out} holds rounds already; add --resume to go on with them, or choose another folder")
     pairs, heldout = PairSet(plan.pairs), PairSet(plan.heldout)
     phrases = plan.phrases or frequent_phrases(pairs.landmarks, plan.most_phrases, plan.least_images)
     if len(phrases) < 2:
@@ -201,9 +199,7 @@ def _judge(teacher: Teacher, heldout: PairSet, plan: LocalizeRecipe) -> dict[str
     batches = _image_batches(model, heldout, np.arange(len(heldout)))
     for images in track(batches, "judge", total=-(-len(heldout) // 64)):
         scores = teacher.scores(images)
-        stated = [
-            teacher.gate.shares(captions[row], landmarks[row]) for row in range(done, done + len(images))
-        ]
+        stated = [teacher.gate.shares(captions[row], landmarks[row]) for row in range(done, done + len(images))]
         done += len(images)
         labels = region_labels(scores, stated)
         coverages.append((labels == 1.0).any(dim=-1).float().mean(dim=(1, 2)))
@@ -213,9 +209,7 @@ def _judge(teacher: Teacher, heldout: PairSet, plan: LocalizeRecipe) -> dict[str
                 agreements.append(len(set(top) & set(own)) / len(own))
         embedded.append(model.encode_image(images))
     if not agreements:
-        raise UserError(
-            f"no pair of {heldout.folder} states one of the phrases; hold out pairs of the same kind"
-        )
+        raise UserError(f"no pair of {heldout.folder} states one of the phrases; hold out pairs of the same kind")
     texts = torch.cat(
         [model.encode_text([own[0] for own in captions[i : i + 256]]) for i in range(0, len(captions), 256)]
     )

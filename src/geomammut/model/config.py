@@ -38,9 +38,7 @@ class VisionConfig(BaseModel):
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is no multiple of heads {self.heads}")
         if self.stem == "conv" and self.patch_size not in (4, 8, 16, 32):
-            raise ValueError(
-                f"the conv stem halves the image, so patch_size {self.patch_size} must be 4, 8, 16 or 32"
-            )
+            raise ValueError(f"the conv stem halves the image, so patch_size {self.patch_size} must be 4, 8, 16 or 32")
         return self
 
     @property

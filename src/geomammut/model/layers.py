@@ -60,7 +60,7 @@ class Attention(nn.Module):
     def weights(self, x: Tensor, memory: Tensor) -> Tensor:
         """Return the attention weights [B, H, L, K] of `x` to `memory`."""
         query, key, _ = self.queries_keys_values(x, memory)
-        return ((query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)).softmax(dim=-1)
+        return torch.softmax((query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1), dim=-1)
 
 
 class MLP(nn.Module):

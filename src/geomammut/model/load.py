@@ -73,9 +73,7 @@ def _read_model(folder: Path, name: str) -> Mammut:
     elif config.tokenizer == "tokenizer.json":
         tokenizer = Tokenizer.read(folder / config.tokenizer, config.text.context_length)
     else:
-        raise UserError(
-            f"{folder / CONFIG}: tokenizer must be tokenizer.json or clip, not {config.tokenizer!r}"
-        )
+        raise UserError(f"{folder / CONFIG}: tokenizer must be tokenizer.json or clip, not {config.tokenizer!r}")
     model = Mammut(config, tokenizer, name)
     try:
         model.load_state_dict(load_file(folder / WEIGHTS))

@@ -83,9 +83,7 @@ class OpenClipModel(nn.Module):
         """
         tower = self.clip.visual
         if getattr(tower, "pool_type", None) != "tok" or getattr(tower, "attn_pool", None) is not None:
-            raise UserError(
-                f"{self.name} has no class-token ViT, the only open_clip tower with dense embeddings yet"
-            )
+            raise UserError(f"{self.name} has no class-token ViT, the only open_clip tower with dense embeddings yet")
         x = tower._embeds(images)
         *early, last = tower.transformer.resblocks
         for block in early:

@@ -37,9 +37,7 @@ def read_openmammut(folder: Path, name: str) -> Mammut:
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        raise UserError(
-            f"{folder / WEIGHTS} does not fit {CONFIG}: {str(error).splitlines()[1].strip()}"
-        ) from error
+        raise UserError(f"{folder / WEIGHTS} does not fit {CONFIG}: {str(error).splitlines()[1].strip()}") from error
     return model.eval()
 
 

@@ -56,9 +56,7 @@ def smooth_attention(
 def _pool_heads(logits: Tensor, values: Tensor, radius: int, extra: tuple[Tensor, Tensor] | None) -> Tensor:
     """Pool heads [N, h, w] and [N, h, w, d] in both directions, then let the extra key join."""
     means, peaks, sums = _pool_last_axis(values, logits, torch.ones_like(logits), radius)
-    means, peaks, sums = _pool_last_axis(
-        means.transpose(1, 2), peaks.transpose(1, 2), sums.transpose(1, 2), radius
-    )
+    means, peaks, sums = _pool_last_axis(means.transpose(1, 2), peaks.transpose(1, 2), sums.transpose(1, 2), radius)
     if extra is not None:
         logit, value = extra[0][:, None, None], extra[1][:, None, None]
         top = torch.maximum(peaks, logit.detach())

@@ -20,8 +20,7 @@ class TextDecoder(nn.Module):
         self.positional_embedding = nn.Parameter(torch.randn(config.context_length, width) * 0.1)
         crossed = [config.crosses_after(layer) for layer in range(config.layers)]
         self.resblocks = nn.ModuleList(
-            SelfBlock(width, heads, 0.0 if crosses and not config.mlp_before_cross else ratio)
-            for crosses in crossed
+            SelfBlock(width, heads, 0.0 if crosses and not config.mlp_before_cross else ratio) for crosses in crossed
         )
         self.cross_attn = nn.ModuleList(CrossBlock(width, heads, ratio) for crosses in crossed if crosses)
         self.ln_final = nn.LayerNorm(width)

@@ -37,9 +37,7 @@ class Tokenizer:
         """Learn a lower-casing byte-pair encoding of at most `vocab_size` tokens from `texts`."""
         encoder = FastTokenizer(models.BPE(unk_token=UNKNOWN))
         encoder.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
-        encoder.pre_tokenizer = pre_tokenizers.Sequence(
-            [pre_tokenizers.Punctuation(), pre_tokenizers.Metaspace()]
-        )
+        encoder.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Punctuation(), pre_tokenizers.Metaspace()])
         encoder.decoder = decoders.Metaspace()
         trainer = trainers.BpeTrainer(
             vocab_size=vocab_size,
@@ -56,9 +54,7 @@ class Tokenizer:
         try:
             return cls(FastTokenizer.from_str(path.read_text(encoding="utf-8")), context_length)
         except (OSError, UnicodeDecodeError) as error:
-            raise UserError(
-                f"{path} cannot be read ({error}); a model directory holds its tokenizer"
-            ) from error
+            raise UserError(f"{path} cannot be read ({error}); a model directory holds its tokenizer") from error
         except Exception as error:
             if isinstance(error, UserError):
                 raise

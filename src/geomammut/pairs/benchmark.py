@@ -73,9 +73,7 @@ def read_karpathy(annotations: Path, split: str) -> list[dict[str, Any]]:
         raise UserError(f"annotations {annotations} are no JSON ({error}); get the file again") from error
     entries = content.get("images") if isinstance(content, dict) else None
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise UserError(
-            f'annotations {annotations} are not in the Karpathy layout: no list "images" of objects'
-        )
+        raise UserError(f'annotations {annotations} are not in the Karpathy layout: no list "images" of objects')
     splits = Counter(str(entry.get("split")) for entry in entries)
     if split not in splits:
         found = ", ".join(f"{name} ({count})" for name, count in sorted(splits.items())) or "none"

@@ -59,9 +59,7 @@ def pairs_check(folder: Path, *, seed: int = 0) -> dict[str, Any]:
     del seed
     folder = Path(folder)
     pairs = PairSet(folder)
-    faults: list[str] = [
-        f"{name} is missing" for name in ("funnel.json", "card.md") if not (folder / name).is_file()
-    ]
+    faults: list[str] = [f"{name} is missing" for name in ("funnel.json", "card.md") if not (folder / name).is_file()]
     faults += _funnel_faults(folder / "funnel.json")
     rows = {str(row["id"]): row for row in pairs.table.to_pylist()}
     if len(rows) != len(pairs):
@@ -86,9 +84,7 @@ def pairs_check(folder: Path, *, seed: int = 0) -> dict[str, Any]:
                     faults.append(f"{shard}: {sample.id}: {fault}")
         except (_BrokenError, tarfile.TarError, OSError, EOFError) as fault:
             faults.append(f"{shard}: {fault}")
-    faults += [
-        f"{row['shard']}: {name} is listed but not there" for name, row in rows.items() if name not in found
-    ]
+    faults += [f"{row['shard']}: {name} is listed but not there" for name, row in rows.items() if name not in found]
     if faults:
         shown = "; ".join(faults[:_SHOWN])
         more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
@@ -160,11 +156,7 @@ def _check_sample(sample: _Sample, row: dict[str, Any] | None, shard: str) -> No
         if listed != value:
             raise _BrokenError(f"pairs.parquet and its JSON differ in {name}")
     captions = stated.get("captions")
-    if (
-        not isinstance(captions, list)
-        or not captions
-        or not all(isinstance(c, str) and c.strip() for c in captions)
-    ):
+    if not isinstance(captions, list) or not captions or not all(isinstance(c, str) and c.strip() for c in captions):
         raise _BrokenError("has an empty caption, or none")
     if text != captions[0]:
         raise _BrokenError("its text is not its first caption")

@@ -232,9 +232,7 @@ def _directions(
         if number + 1 < len(places):
             end = min(end, places[number + 1].start())
         following = [kinds for start, kinds in at if place.end() <= start < end]
-        opens = (
-            lead == "" or re.search(r"(,|\band|\bwhile|\bwhereas|\bwith)$", lead, re.IGNORECASE) is not None
-        )
+        opens = lead == "" or re.search(r"(,|\band|\bwhile|\bwhereas|\bwith)$", lead, re.IGNORECASE) is not None
         if opens and following:
             yield region, following[0]
         elif before:
@@ -258,13 +256,8 @@ def _region(where: str) -> Region | None:
 
 def _stands_in(region: Region, kinds: Sequence[Kind], contents: ChipContents) -> bool:
     left, top, right, bottom = region
-    window = shapely.box(
-        left * contents.width, top * contents.height, right * contents.width, bottom * contents.height
-    )
-    return any(
-        bool(np.any(shapely.intersects([member.outline for member in kind.members], window)))
-        for kind in kinds
-    )
+    window = shapely.box(left * contents.width, top * contents.height, right * contents.width, bottom * contents.height)
+    return any(bool(np.any(shapely.intersects([member.outline for member in kind.members], window))) for kind in kinds)
 
 
 def _names_a_place(caption: str, contents: ChipContents, lexicon: Lexicon) -> bool:

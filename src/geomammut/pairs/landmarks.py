@@ -218,9 +218,7 @@ def _checked(
     replaced = 0
     if not by_template and (captions is None or faults):
         spare = TemplateWriter().write(found.jpeg, found.contents, content_id(found.id, str(seed)))
-        grounded = [
-            text for text in spare if text not in kept and not check_caption(text, found.contents, lexicon)
-        ]
+        grounded = [text for text in spare if text not in kept and not check_caption(text, found.contents, lexicon)]
         missing = len(grounded) if captions is None else faults.total()
         kept += grounded[:missing]
         replaced = len(grounded[:missing])
@@ -274,9 +272,7 @@ def _record(funnel: Funnel, cells: int, dropped: dict[str, int], tally: _Tally) 
     )
     if tally.replaced:
         funnel.steps[-1]["replaced by the template writer"] = tally.replaced
-    funnel.step(
-        "pairs with a caption", tally.paired, tally.paired - tally.dropped.total(), dict(tally.dropped)
-    )
+    funnel.step("pairs with a caption", tally.paired, tally.paired - tally.dropped.total(), dict(tally.dropped))
 
 
 def _card(

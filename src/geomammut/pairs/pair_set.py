@@ -78,9 +78,7 @@ class Funnel:
         return {"steps": self.steps}
 
 
-def write_pair_set(
-    out: Path, pairs: Iterable[Pair], *, funnel: Funnel, card: str, shard_size: int = 1000
-) -> Path:
+def write_pair_set(out: Path, pairs: Iterable[Pair], *, funnel: Funnel, card: str, shard_size: int = 1000) -> Path:
     """Write `pairs` to the folder `out`, whole or not at all, and return it.
 
     Pairs whose id was written already are dropped and counted in the funnel's last step ("write").
@@ -110,14 +108,12 @@ def write_pair_set(
                 if tar is not None:
                     tar.close()
                 shard = f"shard-{len(rows) // shard_size:06d}.tar"
-                tar = tarfile.open(folder / shard, "w", format=tarfile.USTAR_FORMAT)
+                tar = tarfile.open(folder / shard, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115 (closed below)
             assert tar is not None
             rows.append(_write_sample(tar, shard, pair))
         if tar is not None:
             tar.close()
-        funnel.step(
-            "write", len(rows) + duplicates, len(rows), {"duplicate id": duplicates} if duplicates else {}
-        )
+        funnel.step("write", len(rows) + duplicates, len(rows), {"duplicate id": duplicates} if duplicates else {})
         if not rows:
             raise UserError(f"no pair is left for {out}: {_last_losses(funnel)}")
         pq.write_table(pa.Table.from_pylist(rows, schema=METADATA_SCHEMA), folder / "pairs.parquet")
@@ -130,9 +126,7 @@ def _write_sample(tar: tarfile.TarFile, shard: str, pair: Pair) -> dict[str, Any
     sample = pair.sample_json()
     offset = _add_member(tar, f"{pair.id}.jpg", pair.jpeg)
     _add_member(tar, f"{pair.id}.txt", pair.captions[0].encode("utf-8"))
-    _add_member(
-        tar, f"{pair.id}.json", json.dumps(sample, ensure_ascii=False, sort_keys=True).encode("utf-8")
-    )
+    _add_member(tar, f"{pair.id}.json", json.dumps(sample, ensure_ascii=False, sort_keys=True).encode("utf-8"))
     row = dict(sample, shard=shard, jpeg_offset=offset, jpeg_bytes=len(pair.jpeg))
     for column in ("provenance", "landmarks", "footprint"):
         row[column] = json.dumps(row[column], ensure_ascii=False, sort_keys=True)

@@ -47,9 +47,7 @@ def cell(u: float, v: float) -> str:
     return _CELLS[_third(v)][_third(u)]
 
 
-def place_of_one(
-    anchor: tuple[float, float], bounds: Region, *, linear: bool, area_share: float, slope: float
-) -> str:
+def place_of_one(anchor: tuple[float, float], bounds: Region, *, linear: bool, area_share: float, slope: float) -> str:
     """Say where one thing is.
 
     Args:

@@ -37,9 +37,7 @@ def relations_between(
     found = []
     for a, b in combinations(range(len(outlines)), 2):
         relation = (
-            _crossing(a, b, outlines, linear)
-            or _inside(a, b, outlines)
-            or _beside(a, b, outlines, linear, width)
+            _crossing(a, b, outlines, linear) or _inside(a, b, outlines) or _beside(a, b, outlines, linear, width)
         )
         if relation is not None:
             found.append(relation)
@@ -99,9 +97,7 @@ def _boxes_inside(members: NDArray[np.object_], around: NDArray[np.object_]) -> 
     return bool((inner[:, :2] >= outer[:2] - slack).all() and (inner[:, 2:] <= outer[2:] + slack).all())
 
 
-def _beside(
-    a: int, b: int, outlines: list[NDArray[np.object_]], linear: Sequence[bool], width: int
-) -> Relation | None:
+def _beside(a: int, b: int, outlines: list[NDArray[np.object_]], linear: Sequence[bool], width: int) -> Relation | None:
     # The line, or else the larger thing, is what the other stands beside.
     if linear[a] != linear[b]:
         subject, object_ = (b, a) if linear[a] else (a, b)

@@ -116,9 +116,7 @@ class TemplateWriter:
         first = _place(chosen[0], draw)
         if len(chosen) == 1:
             return english.sentence(first)
-        return english.sentence(
-            f"{first}{draw.choice((', and ', '; ', ', while '))}{_clause(chosen[1], draw)}"
-        )
+        return english.sentence(f"{first}{draw.choice((', and ', '; ', ', while '))}{_clause(chosen[1], draw)}")
 
     def _related(self, contents: ChipContents, draw: random.Random) -> str | None:
         """Two kinds and how they stand to each other."""
@@ -143,9 +141,7 @@ class TemplateWriter:
             first = _relate(contents.kinds, relation, draw)
         else:
             told = {0}
-            first = (
-                _place(main, draw) if main.position else draw.choice(_SHOWS).format(_thing(main, draw).text)
-            )
+            first = _place(main, draw) if main.position else draw.choice(_SHOWS).format(_thing(main, draw).text)
         rest = [kind for number, kind in enumerate(others, start=1) if number not in told and kind.position]
         if not rest:
             return english.sentence(first)
@@ -167,9 +163,7 @@ def _thing(kind: Kind, draw: random.Random, *, counted: bool = True) -> _Thing:
     if count <= _FEW:
         vague = count >= 3 and draw.random() < 0.25
         return _Thing(f"{'several' if vague else english.NUMBERS[count]} {several}", many=True)
-    return _Thing(
-        f"{draw.choice(('many', 'numerous') if count < 24 else ('many', 'dozens of'))} {several}", many=True
-    )
+    return _Thing(f"{draw.choice(('many', 'numerous') if count < 24 else ('many', 'dozens of'))} {several}", many=True)
 
 
 def _where(kind: Kind, draw: random.Random) -> str:
@@ -189,16 +183,14 @@ def _place(kind: Kind, draw: random.Random) -> str:
     # "Running from … to …" and "across …" only read well behind the thing.
     reads_anywhere = where.startswith(("in ", "at ", "on ", "along "))
     patterns = [pattern for pattern in _PLACED if "image" not in pattern or "image" not in where]
-    return draw.choice(patterns if reads_anywhere else _PLACED[:2]).format(
-        thing=thing.text, where=where, is_=thing.is_
-    )
+    return draw.choice(patterns if reads_anywhere else _PLACED[:2]).format(thing=thing.text, where=where, is_=thing.is_)
 
 
 def _clause(kind: Kind, draw: random.Random) -> str:
     thing = _thing(kind, draw)
-    return draw.choice(
-        ("there {is_} {thing} {where}", "{thing} {is_} {where}", "{thing} can be seen {where}")
-    ).format(thing=thing.text, where=_where(kind, draw), is_=thing.is_)
+    return draw.choice(("there {is_} {thing} {where}", "{thing} {is_} {where}", "{thing} can be seen {where}")).format(
+        thing=thing.text, where=_where(kind, draw), is_=thing.is_
+    )
 
 
 def _with(kind: Kind, draw: random.Random) -> str:
@@ -239,7 +231,6 @@ def _pick(kinds: Sequence[Kind], count: int, draw: random.Random) -> list[Kind]:
 def _pick_relation(relations: Sequence[Relation], draw: random.Random) -> Relation:
     # Nearness says least; kinds are in order of salience, so lower indices matter more.
     weights = [
-        (0.3 if relation.word == "near" else 1.0) / (1 + relation.subject + relation.object)
-        for relation in relations
+        (0.3 if relation.word == "near" else 1.0) / (1 + relation.subject + relation.object) for relation in relations
     ]
     return draw.choices(relations, weights)[0]

@@ -131,9 +131,7 @@ class LandmarkIndex:
         self._ids: list[str] = table["landmark_id"].tolist()
         self._categories: list[str] = table["category"].tolist()
         self._phrases: list[str] = [english.bare(phrase) for phrase in table["phrase"]]
-        self._names: list[str | None] = [
-            name if isinstance(name, str) and name else None for name in table["name"]
-        ]
+        self._names: list[str | None] = [name if isinstance(name, str) and name else None for name in table["name"]]
         common = table["category"].value_counts()
         # A stadium tells chips apart, a house does not: the rarer in this map, the more worth saying.
         self._rarity = {category: 1 / (1 + math.log10(count)) for category, count in common.items()}
@@ -148,9 +146,7 @@ class LandmarkIndex:
         landmarks = self._visible(rows, outlines, chip.gsd_m, width, height)
         kinds = group_kinds(landmarks, self._rarity)
         members = [[member.outline for member in kind.members] for kind in kinds]
-        return ChipContents(
-            width, height, kinds, relations_between(members, [kind.linear for kind in kinds], width)
-        )
+        return ChipContents(width, height, kinds, relations_between(members, [kind.linear for kind in kinds], width))
 
     def _visible(
         self, rows: NDArray[np.int64], outlines: NDArray[np.object_], gsd_m: float, width: int, height: int
@@ -192,11 +188,7 @@ class LandmarkIndex:
                 share, linear = 1.0, False
             box: Region = tuple((bounds[i] / scale).tolist())
             slope = _slope(outlines[i]) if linear and min(box[2] - box[0], box[3] - box[1]) > 0.5 else 0.0
-            extent = (
-                0.25 * min(1.0, length[i] / width / (1 if dimension == 1 else 2))
-                if linear
-                else area_share**0.5
-            )
+            extent = 0.25 * min(1.0, length[i] / width / (1 if dimension == 1 else 2)) if linear else area_share**0.5
             central = 1 - 0.4 * 2 * max(abs(u - 0.5), abs(v - 0.5)) * (area_share < 0.25 and not linear)
             salience = (0.15 + 0.85 * extent) * self._rarity[category] * (0.6 + 0.4 * share) * central
             found.append(
@@ -255,9 +247,7 @@ def group_kinds(landmarks: Sequence[VisibleLandmark], rarity: Mapping[str, float
                 position=place_of_many([member.bounds for member in members], places),
                 linear=linear,
                 countable=countable,
-                salience=max(
-                    members[0].salience, 0.0 if linear else (0.15 + 0.85 * together) * rarity[category] * 0.8
-                ),
+                salience=max(members[0].salience, 0.0 if linear else (0.15 + 0.85 * together) * rarity[category] * 0.8),
             )
         )
     return tuple(sorted(kinds, key=lambda kind: (-kind.salience, kind.category)))

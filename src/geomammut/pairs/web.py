@@ -160,9 +160,7 @@ def _clean(candidates: Sequence[Candidate], funnel: Funnel) -> list[Candidate]:
     return _close("alt-text", candidates, funnel)
 
 
-def _fetch_and_read(
-    candidates: Sequence[Candidate], folder: Path, spool: Spool, funnel: Funnel
-) -> list[Candidate]:
+def _fetch_and_read(candidates: Sequence[Candidate], folder: Path, spool: Spool, funnel: Funnel) -> list[Candidate]:
     """Fetch and judge the images, DOWNLOADS at a time; they go to the spool in the table's order."""
     asked = _one_a_url(candidates)
     decoders = BoundedSemaphore(DECODERS)
@@ -217,9 +215,7 @@ def _in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iter
         pool.shutdown(cancel_futures=True)
 
 
-def _classify(
-    candidates: Sequence[Candidate], classifier: str, spool: Spool, funnel: Funnel
-) -> list[Candidate]:
+def _classify(candidates: Sequence[Candidate], classifier: str, spool: Spool, funnel: Funnel) -> list[Candidate]:
     from geomammut.pairs.web_stages import zero_shot  # noqa: PLC0415  (torch, for those who ask for it)
 
     score = zero_shot.aerial_probability(classifier)

@@ -175,15 +175,11 @@ class LanguageModelWriter:
         if failure.status in (401, 403):
             return UserError(f"the {self.name} server refused the API key ({failure.status}); check the key")
         if failure.status == 404:
-            return UserError(
-                f"the {self.name} server knows no model {self.model!r}; check --model and the base URL"
-            )
+            return UserError(f"the {self.name} server knows no model {self.model!r}; check --model and the base URL")
         with self._lock:
             self._given_up += 1
             if self._answered == 0 and self._given_up >= _HOPELESS:
-                return UserError(
-                    f"the {self.name} writer answered none of the first {_HOPELESS} chips: {failure}"
-                )
+                return UserError(f"the {self.name} writer answered none of the first {_HOPELESS} chips: {failure}")
         return NoAnswerError(str(failure))
 
 

@@ -34,11 +34,7 @@ class Checkpoint:
     def restore(self, model: Mammut, optimizer: torch.optim.Optimizer) -> None:
         """Put the stored weights and optimizer state back."""
         model.load_state_dict(
-            {
-                name.removeprefix("model."): tensor
-                for name, tensor in self.tensors.items()
-                if name.startswith("model.")
-            }
+            {name.removeprefix("model."): tensor for name, tensor in self.tensors.items() if name.startswith("model.")}
         )
         for name, parameter in model.named_parameters():
             stored = {
@@ -60,9 +56,7 @@ def write_checkpoint(
     out: Path, model: Mammut, optimizer: torch.optim.Optimizer, *, stage: int, step: int, plan: Recipe
 ) -> None:
     """Replace the checkpoint in `out`, whole or not at all."""
-    tensors = {
-        f"model.{name}": value.detach().cpu().contiguous() for name, value in model.state_dict().items()
-    }
+    tensors = {f"model.{name}": value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     for name, parameter in model.named_parameters():
         for key, value in optimizer.state.get(parameter, {}).items():
             tensors[f"optimizer.{key}.{name}"] = value.detach().cpu().contiguous()

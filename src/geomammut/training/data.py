@@ -38,9 +38,7 @@ class Batch:
     landmarks: list[list[dict[str, Any]]]
 
 
-def sample_order(
-    sizes: Mapping[str, int], mix: Mapping[str, float], samples: int, seed: int
-) -> list[tuple[str, int]]:
+def sample_order(sizes: Mapping[str, int], mix: Mapping[str, float], samples: int, seed: int) -> list[tuple[str, int]]:
     """Return which pair each of `samples` draws takes: (set, index).
 
     Each draw picks a set by its weight; a set's own draws run through it in epochs, each freshly shuffled,
@@ -54,9 +52,7 @@ def sample_order(
     for number, name in enumerate(names):
         places = np.flatnonzero(picks == number)
         epochs = -(-len(places) // sizes[name]) if len(places) else 0
-        indices = np.concatenate(
-            [generator.permutation(sizes[name]) for _ in range(epochs)] or [np.empty(0, int)]
-        )
+        indices = np.concatenate([generator.permutation(sizes[name]) for _ in range(epochs)] or [np.empty(0, int)])
         for place, index in zip(places, indices, strict=False):
             order[place] = (name, int(index))
     return order
@@ -145,14 +141,10 @@ class BatchLoader:
                     image = encoded.convert("RGB")
             except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
                 self.corrupt[name] += 1
-                logger.warning(
-                    "pair %s of %s is corrupt and is replaced: %s", index, name, str(error).splitlines()[0]
-                )
+                logger.warning("pair %s of %s is corrupt and is replaced: %s", index, name, str(error).splitlines()[0])
                 continue
             return self.prepare(image, caption, generator), caption, self._landmarks[name][index]
-        raise UserError(
-            f"100 pairs in a row cannot be decoded; run `geomammut pairs check` on {', '.join(self.sets)}"
-        )
+        raise UserError(f"100 pairs in a row cannot be decoded; run `geomammut pairs check` on {', '.join(self.sets)}")
 
 
 class Augment:

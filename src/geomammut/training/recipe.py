@@ -103,9 +103,7 @@ class Recipe(_Part):
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def read_recipe(
-    path: Path, kind: type[Model], overrides: Sequence[str] = (), seed: int | None = None
-) -> Model:
+def read_recipe(path: Path, kind: type[Model], overrides: Sequence[str] = (), seed: int | None = None) -> Model:
     """Read a TOML file as a `kind`; each override is "key.subkey=value" in TOML, lists by index.
 
     Raises:
@@ -114,9 +112,7 @@ def read_recipe(
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(
-            f"{path}: {error.strerror}; give a recipe file, such as recipes/rsicd_small.toml"
-        ) from error
+        raise UserError(f"{path}: {error.strerror}; give a recipe file, such as recipes/rsicd_small.toml") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is no TOML: {error}") from error
     for override in overrides:

@@ -81,9 +81,7 @@ def run(plan: Recipe, out: Path, *, resume: bool, extra_loss: ExtraLoss | None =
             continue
         loader = BatchLoader(
             {name: sets[name] for name in stage.mix},
-            sample_order(
-                {name: len(sets[name]) for name in stage.mix}, stage.mix, stage.samples, _seed(plan, index)
-            ),
+            sample_order({name: len(sets[name]) for name in stage.mix}, stage.mix, stage.samples, _seed(plan, index)),
             batch_size=plan.batch_size,
             seed=_seed(plan, index),
             prepare=Augment(plan.augment, model.image_size, model.mean, model.std),

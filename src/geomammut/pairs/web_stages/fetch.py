@@ -81,9 +81,7 @@ class _TryAgainError(Exception):
 
 
 def _fetch_web(url: str) -> bytes:
-    @stamina.retry(
-        on=_TryAgainError, attempts=ATTEMPTS, timeout=None, wait_initial=0.2, wait_max=3.0, wait_jitter=0.3
-    )
+    @stamina.retry(on=_TryAgainError, attempts=ATTEMPTS, timeout=None, wait_initial=0.2, wait_max=3.0, wait_jitter=0.3)
     def ask() -> bytes:
         try:
             return _download(url, time.monotonic() + DEADLINE_S)

@@ -61,11 +61,7 @@ def read_image(data: bytes) -> WebImage:
             width, height = opened.size
             _check_size(width, height)
             upright = opened.getexif().get(ExifTags.Base.Orientation, 1) == 1
-            unchanged = (
-                (opened.format, opened.mode) == ("JPEG", "RGB")
-                and upright
-                and max(opened.size) <= STORED_SIDE
-            )
+            unchanged = (opened.format, opened.mode) == ("JPEG", "RGB") and upright and max(opened.size) <= STORED_SIDE
             opened.draft("RGB", (2 * STORED_SIDE, 2 * STORED_SIDE))  # a JPEG is decoded no finer than needed
             image = _as_rgb(ImageOps.exif_transpose(opened))
     except Dropped:

@@ -78,9 +78,7 @@ def text_stage(rows: pa.Table) -> pa.Table:
         .select(length(text).alias("letters"), regexp(text, patterns.anchors).alias("anchored"))
         .to_arrow()
     )
-    reason: list[str | None] = pc.if_else(
-        pc.equal(found["letters"], 0), "no alt-text", "no keyword"
-    ).to_pylist()
+    reason: list[str | None] = pc.if_else(pc.equal(found["letters"], 0), "no alt-text", "no keyword").to_pylist()
     keyword: list[str | None] = [None] * len(rows)
     anchored = pc.indices_nonzero(found["anchored"])
     for place, judged in zip(anchored.to_pylist(), _judge(rows.take(anchored), patterns), strict=True):
