@@ -127,7 +127,7 @@ def _render(bands: list[_Band]) -> list[_Rendered]:
 def _render_band(band: _Band) -> _Rendered:
     plan: Plan = make_plan(band.seed, band.count, hold_out=band.hold_out)
     layout = Layout(plan)
-    camera = Camera(plan, make_textures(band.seed))
+    camera = Camera(plan, make_textures(band.seed % WEB_SEED))
     pixels, classes = _pixels(band.folder, band.name, band.count, "r+")
     features: list[Feature] = []
     scenes: list[Scene] = []

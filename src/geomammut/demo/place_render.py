@@ -5,6 +5,7 @@ Painted at half a metre, seen at one metre. Shadows are cast from the heights of
 
 import math
 from collections.abc import Iterable
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -51,7 +52,9 @@ class Layers(NamedTuple):
     height: npt.NDArray[np.uint8]
 
 
+@cache
 def make_textures(seed: int) -> Textures:
+    """Make the textures of a seed, once per process."""
     rng = np.random.default_rng([seed, 3])
     fine = rng.standard_normal((TEXTURE, TEXTURE), dtype=np.float32)
     grain = 0.6 * fine + 0.8 * _box(fine, 1)
@@ -91,19 +94,21 @@ def _canopy(rng: np.random.Generator, spacing: float, low: float, high: float, *
     pitch = TEXTURE / cells
     radii = np.linspace(low, high, 6)
     stamps = [_crown(radius, pointed) for radius in radii]
-    for cx in range(cells):
-        for cy in range(cells):
-            dome, inside = stamps[int(rng.integers(len(stamps)))]
-            half = dome.shape[0] // 2
-            x = int((cx + rng.uniform(0, 1)) * pitch) % TEXTURE
-            y = int((cy + rng.uniform(0, 1)) * pitch) % TEXTURE
-            x, y = min(max(x, half), TEXTURE - half - 1), min(max(y, half), TEXTURE - half - 1)
-            tall = np.uint8(rng.integers(24, 44) if pointed else rng.integers(22, 38))
-            spot = (slice(y - half, y + half + 1), slice(x - half, x + half + 1))
-            crown = np.where(inside, dome + tall, 0).astype(np.uint8)
-            over = crown > height[spot]
-            height[spot][over] = crown[over]
-            hue[spot][over] = np.uint8(np.clip(rng.normal(128, 16), 80, 176))
+    count = cells * cells
+    grid = np.stack(np.divmod(np.arange(count), cells), axis=1)
+    spots = ((grid + rng.uniform(0, 1, (count, 2))) * pitch).astype(int)
+    kinds = rng.integers(len(stamps), size=count)
+    tall = rng.integers(24, 44, count) if pointed else rng.integers(22, 38, count)
+    tints = np.clip(rng.normal(128, 16, count), 80, 176).astype(int)
+    for (x, y), kind, rim, tint in zip(spots.tolist(), kinds.tolist(), tall.tolist(), tints.tolist(), strict=True):
+        dome, inside = stamps[kind]
+        half = dome.shape[0] // 2
+        x, y = min(max(x, half), TEXTURE - half - 1), min(max(y, half), TEXTURE - half - 1)
+        spot = (slice(y - half, y + half + 1), slice(x - half, x + half + 1))
+        under, crown = height[spot], dome + np.uint8(rim)
+        over = inside & (crown > under)
+        np.copyto(under, crown, where=over)
+        hue[spot][over] = tint
     return height, hue
 
 

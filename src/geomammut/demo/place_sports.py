@@ -185,7 +185,7 @@ def running_track(sheet: Sheet, frame: Frame) -> None:
     for k in range(1, 6):
         inset = belt * k / 6
         _lane = _closed(stadium_shape(frame, w - inset, d - inset, d - inset))
-        sheet.line(DETAIL, _lane, 0.5, tuple(min(255, c + 26) for c in red), "pitch")  # type: ignore[arg-type]
+        sheet.line(DETAIL, _lane, 0.5, tuple(min(255, c + 26) for c in red), "pitch")
     sheet.fill(DETAIL, inner, sheet.pick((90, 130, 62), (104, 128, 66)), "pitch")
     field = frame.inner(-(w - belt) * 0.64, -(d - belt) * 0.9, (w - belt) * 0.64, (d - belt) * 0.9)
     pitch(sheet, field, "soccer", scene=False)
@@ -222,9 +222,6 @@ def stadium(sheet: Sheet, ground: Points, frame: Frame) -> None:
         sheet.fill(BUILDING, outer, roof, "stand", 17 * k)
         rim = stadium_shape(frame, w - belt * 0.6, d - belt * 0.6, max(4, corner - belt * 0.6))
         sheet.fill(BUILDING, rim, (seats[0], seats[1], seats[2]), "stand", 5 * k)
-        for turn in np.arange(0, 6.28, 0.16):
-            tip = frame.at([((w - belt * 0.3) * math.cos(turn), (d - belt * 0.3) * math.sin(turn))])[0]
-            del tip
     well = stadium_shape(frame, field_w, field_d, max(4, corner - belt))
     sheet.fill(BUILDING, well, (178, 92, 72) if track else (96, 130, 66), "pitch", 0.0)
     start = len(sheet.ops)

@@ -1,7 +1,6 @@
 """The demo place's web table: local pictures with alt-texts, aerial and not, clean and broken."""
 
 import csv
-import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -271,9 +270,3 @@ _GROUND_PICTURES = {
     "banner": _banner,
     "chart": _chart,
 }
-
-
-def encoded(picture: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return buffer.getvalue()

@@ -9,7 +9,6 @@ from geomammut.demo.place_buildings import (
     flat_block,
     hall,
     house,
-    inside,
     parking,
     scatter_trees,
     tree_row,
@@ -19,7 +18,6 @@ from geomammut.demo.place_sheet import (
     BUILDING,
     DETAIL,
     MARKING,
-    ROAD,
     ROOFTOP,
     Frame,
     Points,
@@ -143,9 +141,8 @@ def quarry(sheet: Sheet, ground: Points, frame: Frame) -> None:
         shape = (ragged * size * scale + drift * k) @ turn + (frame.cx, frame.cy)
         if k == 0:
             pit = shape
-        wall = shape + (shape.mean(axis=0) - shape) * 0.0
         tone = (int(stone[0] * 0.70), int(stone[1] * 0.68), int(stone[2] * 0.66))
-        sheet.fill(DETAIL, wall, sheet.vary(tone, 5), "soil", 3.0 * (steps - k))
+        sheet.fill(DETAIL, shape, sheet.vary(tone, 5), "soil", 3.0 * (steps - k))
         floor = shape.mean(axis=0) + (shape - shape.mean(axis=0)) * 0.965
         sheet.fill(DETAIL, floor, sheet.vary(stone, 7), "soil", 3.0 * (steps - k - 1))
     sheet.map_area(pit, landuse="quarry", name=sheet.namer.of("quarry", 0.6))
@@ -239,7 +236,6 @@ def wastewater(sheet: Sheet, ground: Points, frame: Frame) -> None:
     pitch = 2 * radius + float(rng.uniform(5, 9))
     sludge = sheet.pick((92, 96, 78), (70, 84, 76), (104, 92, 72), (60, 82, 90))
     count = max(2, int(2 * w / pitch))
-    middle = (-d + split) / 2
     for k in range(count):
         for lane in range(max(1, int((split + d) / pitch))):
             lanes = max(1, int((split + d) / pitch))
@@ -256,7 +252,6 @@ def wastewater(sheet: Sheet, ground: Points, frame: Frame) -> None:
             sheet.take(circle(cx, cy, size + 1))
             if k % 2 == 0:
                 sheet.scene("wastewater plant", cx, cy)
-    del middle
     x = -w
     while x < w * 0.45:
         wide = float(rng.uniform(26, 46))
@@ -329,6 +324,8 @@ def airport(sheet: Sheet, ground: Points, frame: Frame) -> None:
             "runway",
         )
     sheet.map_area(apron.whole(), aeroway="apron")
+    sheet.take(frame.rect(-w, -frame.depth / 2, w, taxi_y + taxi_w))
+    sheet.take(apron.whole(-8))
     large = rng.random() < 0.5
     span = float(rng.uniform(28, 38)) if large else float(rng.uniform(11, 17))
     for x in np.arange(-apron.width / 2 + span * 0.7, apron.width / 2 - span * 0.5, span * 1.35):
@@ -394,8 +391,6 @@ def airplane(sheet: Sheet, x: float, y: float, angle: float, span: float) -> Non
 
 def _terminal(sheet: Sheet, frame: Frame, apron: Frame, apron_w: float, d: float, large: bool) -> None:
     rng = sheet.rng
-    below = -frame.depth / 2 + 0.0
-    del below
     front = _local_y(frame, apron) + apron.depth / 2 + 4
     if large:
         block = frame.inner(-apron_w * 0.5, front, apron_w * 0.4, front + 24)
@@ -443,16 +438,3 @@ def farmstead(sheet: Sheet, frame: Frame) -> None:
         sheet.map_area(circle(cx, cy, 2.6), man_made="silo")
     sheet.map_area(frame.whole(), landuse="farmyard", name=sheet.namer.of("farm", 0.7))
     tree_row(sheet, frame.at([(-24, -20)])[0], frame.at([(26, -20)])[0], 8, 2.5, 4.5)
-
-
-__all__ = [
-    "airport",
-    "farmstead",
-    "greenhouses",
-    "inside",
-    "quarry",
-    "solar_farm",
-    "tank_farm",
-    "wastewater",
-]
-_ = ROAD
