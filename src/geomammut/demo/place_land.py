@@ -267,11 +267,11 @@ def _beach(sheet: Sheet, frame: Frame, shore: Points, centre: Points) -> None:
     middle = float(rng.choice([-1.5, 0.1, 3.0]) + rng.uniform(-0.2, 0.2))
     distance = np.abs(np.remainder(turn - middle + np.pi, 2 * np.pi) - np.pi)
     order = np.argsort(np.remainder(turn - middle + np.pi, 2 * np.pi))
-    line = shore[[k for k in order if distance[k] < 0.5]]
+    line = shore[[k for k in order if distance[k] < 0.75]]
     if len(line) < 6:
         return
     out = (line - centre) / np.hypot(*(line - centre).T)[:, None]
-    width = float(rng.uniform(18, 32)) * np.sin(np.linspace(0.15, np.pi - 0.15, len(line)))[:, None]
+    width = float(rng.uniform(26, 44)) * np.sin(np.linspace(0.15, np.pi - 0.15, len(line)))[:, None]
     sand = np.concatenate([line - out * 3, (line + out * width)[::-1]])
     tone = sheet.pick((222, 206, 164), (232, 218, 184), (208, 192, 152), amount=4)
     sheet.fill(DETAIL, sand, tone, "sand")
@@ -300,7 +300,7 @@ def _beach(sheet: Sheet, frame: Frame, shore: Points, centre: Points) -> None:
 def _marina(sheet: Sheet, frame: Frame, shore: Points) -> None:
     """A quay on the lower shore with piers, fingers, boats and a breakwater that shelters them."""
     rng = sheet.rng
-    wide = float(rng.uniform(110, 170))
+    wide = float(rng.uniform(130, 200))
     local = np.stack(
         [
             (shore[:, 0] - frame.cx) * math.cos(frame.angle) + (shore[:, 1] - frame.cy) * math.sin(frame.angle),
@@ -323,7 +323,7 @@ def _marina(sheet: Sheet, frame: Frame, shore: Points) -> None:
     )
     sheet.take(land.whole())
     piers = max(3, int(wide / rng.uniform(28, 38)))
-    reach = float(rng.uniform(48, 76))
+    reach = float(rng.uniform(52, 82))
     for k in range(piers):
         x = -wide / 2 + (k + 0.5) * wide / piers
         line = frame.at([(x, quay_y), (x, quay_y - reach)])

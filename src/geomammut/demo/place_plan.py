@@ -52,8 +52,8 @@ _LOTS = (
     ("construction", 0.7, 4, 0),
     ("orchard", 0.2, 2, 2),
     ("park", 0.85, 4, 0),
-    ("meadow", 0.15, 2, 0),
-    ("industrial", 0.55, 2, 4),
+    ("meadow", 0.15, 4, 0),
+    ("industrial", 0.55, 2, 3),
 )
 _RIVERSIDE = ("residential", "farmland", "forest")
 

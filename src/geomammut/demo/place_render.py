@@ -268,7 +268,7 @@ class Camera:
         self.textures = textures
         rng = plan.rng(4)
         nodes = plan.count + 1
-        self._gain = rng.uniform(0.86, 1.14, (nodes, nodes)).astype(np.float32)
+        self._gain = rng.uniform(0.94, 1.24, (nodes, nodes)).astype(np.float32)
         self._warmth = rng.uniform(-0.07, 0.07, (nodes, nodes)).astype(np.float32)
         self._haze = (rng.beta(1.2, 5, (nodes, nodes)) * 0.34).astype(np.float32)
         self._season = rng.beta(0.9, 1.6, (nodes, nodes)).astype(np.float32)

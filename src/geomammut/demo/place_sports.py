@@ -270,15 +270,18 @@ def sports(sheet: Sheet, ground: Points, frame: Frame) -> None:
     columns = [0.0, 0.52, 1.0] if frame.width > 260 else [0.0, 1.0]
     for a, b in itertools.pairwise(columns):
         x0, x1 = -w + 2 * w * a + 4, -w + 2 * w * b - 4
-        kind = rng.random()
         upper = frame.inner(x0, -d, x1, -d + min(2 * d, 100))
-        if kind < 0.4 and upper.width > 100:
-            size = min(1.0, upper.width / 110, upper.depth / 74)
-            pitch(sheet, upper.inner(-52 * size, -34 * size, 52 * size, 34 * size), "soccer")
-        elif kind < 0.75:
-            pitch(sheet, upper, "baseball")
-        else:
+        if rng.random() < 0.25:
             running_track(sheet, upper)
+        elif upper.width > 160:
+            flip = bool(rng.random() < 0.5)
+            cut = upper.width / 2 - 86 if flip else 86 - upper.width / 2
+            parts = [(-upper.width / 2, cut), (cut + 6, upper.width / 2)]
+            wide, narrow = sorted(parts, key=lambda part: part[0] - part[1])
+            _field(sheet, upper.inner(wide[0], -upper.depth / 2, wide[1], upper.depth / 2), "soccer")
+            _field(sheet, upper.inner(narrow[0], -upper.depth / 2, narrow[1], upper.depth / 2), "baseball")
+        else:
+            _field(sheet, upper, "soccer" if rng.random() < 0.5 else "baseball")
         lower = frame.inner(x0, -d + 106, x1, d)
         if lower.depth > 36:
             count = max(2, min(6, int(lower.width * 0.55 / 18)))
@@ -294,6 +297,15 @@ def sports(sheet: Sheet, ground: Points, frame: Frame) -> None:
         elif lower.depth > 16:
             parking(sheet, lower, full=0.5)
     scatter_trees(sheet, ground, 110, 2.2, 4.6)
+
+
+def _field(sheet: Sheet, frame: Frame, sport: str) -> None:
+    """Lay a pitch of full size, or as large as the frame allows."""
+    if sport == "soccer":
+        frame = frame.lengthwise()
+        size = min(1.0, frame.width / 110, frame.depth / 74)
+        frame = frame.inner(-52 * size, -34 * size, 52 * size, 34 * size)
+    pitch(sheet, frame, sport)
 
 
 def _lido(sheet: Sheet, frame: Frame) -> None:
@@ -336,7 +348,7 @@ def golf(sheet: Sheet, ground: Points, frame: Frame) -> None:
         line = smooth(line, 4)
         mown = line[2:-2]
         from_ends = np.minimum(np.arange(len(mown)), np.arange(len(mown))[::-1])
-        half = (9 + 4 * np.sin(np.arange(len(mown)) / 5 + rng.uniform(0, 6))) * np.clip((from_ends + 2) / 6, 0.4, 1)
+        half = (13 + 5 * np.sin(np.arange(len(mown)) / 5 + rng.uniform(0, 6))) * np.clip((from_ends + 2) / 6, 0.4, 1)
         tangent = np.gradient(mown, axis=0)
         tangent /= np.hypot(tangent[:, 0], tangent[:, 1])[:, None]
         normal = np.stack([-tangent[:, 1], tangent[:, 0]], axis=1)

@@ -100,8 +100,6 @@ def _garden(sheet: Sheet, frame: Frame, setback: float, pools: float) -> None:
             sheet.fill(DETAIL, pool, sheet.pick((72, 172, 196), (92, 190, 206), (60, 150, 184)), "water")
             sheet.map_area(pool, leisure="swimming_pool", access="private")
             sheet.take(rim)
-            if rng.random() < 0.3:
-                sheet.scene("swimming pool", *frame.at([(px, py)])[0])
     elif rng.random() < 0.25:
         shed = frame.inner(-w, d + 7, -w + 3.5, d + 10)
         if sheet.free_ground(shed.whole()):
