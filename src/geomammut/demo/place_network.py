@@ -278,7 +278,8 @@ def _lay_streets(
         corridors.append((points, WIDTH[kind] + 3))
         name = sheet.namer.street()
         for way in _keeping(points, wet, np.array(stops), set(where)):
-            _paint_road(sheet, way, kind, name if kind == "residential" else "")
+            if not (way.bridge and sheet.rng.random() < 0.65):  # most streets end at the bank
+                _paint_road(sheet, way, kind, name if kind == "residential" else "")
 
 
 def _lay_roundabout(plan: Plan, sheet: Sheet, node: Cell, radius: float, corridors: list[tuple[Points, float]]) -> None:

@@ -316,8 +316,8 @@ def _fill_mixed(plan: Plan, rng: np.random.Generator, cells: list[Cell]) -> None
     singles: list[tuple[float, str]] = []
     halves: list[tuple[float, str]] = []
     for use, score, q, h in _LOTS:
-        singles += [(score + rng.normal(0, 0.12), use) for _ in range(math.ceil(q * scale))]
-        halves += [(score + rng.normal(0, 0.12), use) for _ in range(round(h * scale + 0.2))]
+        singles += [(score + rng.normal(0, 0.22), use) for _ in range(math.ceil(q * scale))]
+        halves += [(score + rng.normal(0, 0.22), use) for _ in range(round(h * scale + 0.2))]
     rng.shuffle(halves)
     while len(singles) + 2 * len(halves) > capacity and halves:
         surplus = halves.pop()

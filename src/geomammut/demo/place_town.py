@@ -169,6 +169,7 @@ def commercial(sheet: Sheet, ground: Points, frame: Frame) -> None:
     flip = math.pi if rng.random() < 0.5 else 0.0
     frame = Frame(frame.cx, frame.cy, frame.angle + flip, frame.width, frame.depth)
     store = frame.inner(-w, -d, split - 5, d * float(rng.uniform(0.5, 1.0)))
+    store_y = store.depth / 2 - d
     colour = sheet.pick((206, 206, 204), (178, 176, 170), (150, 148, 146), (188, 180, 170))
     name = sheet.namer.of("shop", 0.8)
     flat_block(
@@ -185,7 +186,7 @@ def commercial(sheet: Sheet, ground: Points, frame: Frame) -> None:
         solar = store.inner(-store.width * 0.3, -store.depth * 0.35, store.width * 0.3, 0)
         sheet.stripes(ROOFTOP, solar.whole(), solar.angle, 3.0, 0.7, (44, 54, 84), "roof")
     sheet.map_node(*store.at([(0, 2)])[0], amenity="cafe", name=sheet.namer.of("cafe"))
-    sheet.scene("shopping centre", store.cx, store.cy)
+    sheet.scene("shopping centre", *frame.at([(split - 14, store_y)])[0])
     parking(sheet, frame.inner(split + 2, -d, w, d), full=float(rng.uniform(0.25, 0.9)))
     for side in (-1, 1):
         tree_row(sheet, frame.at([(-w, side * (d + 3))])[0], frame.at([(w, side * (d + 3))])[0], 12)

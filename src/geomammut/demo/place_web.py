@@ -22,7 +22,7 @@ def write_web(folder: Path, pixels: Bytes, scenes: Sequence[Scene], seed: int) -
     rng = np.random.default_rng([seed, 8])
     folder.mkdir(parents=True)
     rows: list[tuple[str, str]] = []
-    share = min(1.0, len(scenes) / 900)
+    share = min(1.0, len(scenes) / 500)
     for k in range(round(AERIAL * share)):
         picture, text = _aerial(rng, pixels, scenes)
         rows.append((_save(folder, f"a{k:04d}.jpg", picture, rng), text))
