@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from geomammut.errors import UserError
+from geomammut.evaluation.prompts import encode_texts
 from geomammut.evaluation.retrieval import retrieval_metrics
 from geomammut.files import write_json
 from geomammut.localization.pseudo_labels import (
@@ -210,9 +211,7 @@ def _judge(teacher: Teacher, heldout: PairSet, plan: LocalizeRecipe) -> dict[str
         embedded.append(model.encode_image(images))
     if not agreements:
         raise UserError(f"no pair of {heldout.folder} states one of the phrases; hold out pairs of the same kind")
-    texts = torch.cat(
-        [model.encode_text([own[0] for own in captions[i : i + 256]]) for i in range(0, len(captions), 256)]
-    )
+    texts = encode_texts(model, [own[0] for own in captions])
     metrics = _retrieval(torch.cat(embedded), texts)
     return {
         "agreement": 100 * float(np.mean(agreements)),
