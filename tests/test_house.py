@@ -32,7 +32,7 @@ ROOMS = {
     "localization": {"landmarks", "imagery", "pairs", "model", "training", "evaluation"},
     "demo": {"landmarks", "imagery", "pairs", "model", "training", "evaluation", "localization"},
 }
-COMMON = {"errors", "files", "progress"}  # what every room stands on
+COMMON = {"errors", "files", "pictures", "progress"}  # what every room stands on
 # `pairs web --classifier MODEL` loads a model when it is asked for one, and only then.
 LAZY_EXCEPTIONS = {("pairs", "geomammut.model.load")}
 

@@ -3,12 +3,10 @@
 Each function here imports its room when it runs, so that `--help` and a misspelt option answer at once.
 """
 
-import errno
 import json
-import re
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,7 +15,7 @@ import typer
 from typer.core import TyperCommand
 
 from geomammut import __version__
-from geomammut.errors import UserError
+from geomammut.errors import explain
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -498,17 +496,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code or 0
 
 
-_PATH_ERRORS = (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_NO_SPACE_TEXT = re.compile(r"no space left|quota exceeded|os error (27|28|122)\b", re.IGNORECASE)
-# GDAL, PyTorch and Daft do not pass on why the system refused a write.
-_WRITE_FAILED_TEXT = re.compile(
-    r"write failed|write error|error writing|cannot write feature|failed to commit transaction"
-    r"|inline_container|iostream error|ParquetError channel closed",
-    re.IGNORECASE,
-)
-
-
 def users_mistake(error: BaseException, words: Sequence[str]) -> str | None:
     """Say in a line what the user can mend, or return None where the error is ours.
 
@@ -517,30 +504,5 @@ def users_mistake(error: BaseException, words: Sequence[str]) -> str | None:
     if isinstance(error, typer.TyperException):
         context = getattr(error, "ctx", None)
         return f"{error.format_message()} (see '{context.command_path} --help')" if context else str(error)
-    for link in _chain(error):
-        if isinstance(link, UserError):
-            return str(link)
-        if getattr(link, "errno", None) in _NO_SPACE or _NO_SPACE_TEXT.search(str(link)):
-            return f"no space left to write {_output(words)} ({link}); free some, or give another --out"
-    for link in _chain(error):
-        if not isinstance(link, OSError) and _WRITE_FAILED_TEXT.search(str(link)):
-            return f"could not write {_output(words)} ({link}); is there space left? --debug tells more"
-    if isinstance(error, _PATH_ERRORS):
-        return f"{error.filename}: {error.strerror}" if error.filename else str(error)
-    return None
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield the error and those that it came from."""
-    link: BaseException | None = error
-    while link is not None:
-        yield link
-        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
-
-
-def _output(words: Sequence[str]) -> str:
-    """Return what follows --out on the command line."""
-    for word, following in pairwise(words):
-        if word in ("--out", "-o"):
-            return following
-    return "the output"
+    out = next((after for word, after in pairwise(words) if word in ("--out", "-o")), "the output")
+    return explain(error, out)

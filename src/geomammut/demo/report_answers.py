@@ -1,6 +1,5 @@
 """What the demo's model answers on held-out ground: pictures found by words, and masks of windows."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from geomammut.evaluation.images import encode_images, image_files, open_image, read_pixels
+from geomammut.evaluation.images import encode_images, image_files, read_pixels
 from geomammut.evaluation.prompts import encode_texts, templates
 from geomammut.evaluation.segmentation import IGNORED, MaskClasses, read_mask, read_mask_classes
 from geomammut.model.interface import VisionLanguageModel
@@ -68,10 +67,7 @@ def search(
         best: How many chips to return for each.
     """
 
-    def load(index: int) -> Image.Image:
-        return open_image(io.BytesIO(pairs.read_jpegs([index])[0]))
-
-    images = encode_images(model, load, pairs.ids)
+    images = encode_images(model, pairs.read_picture, pairs.ids)
     template = templates("recipe")[0]
     texts = encode_texts(model, [template.replace("{}", query) for query, _ in queries])
     captions = pairs.captions

@@ -1,6 +1,5 @@
 """The report on what was made: the place, the pairs, and what became of everything else."""
 
-import io
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -14,7 +13,6 @@ from geomammut.demo.report_charts import bars
 from geomammut.demo.report_html import Html, figure, grid, picture, section, table, tag
 from geomammut.demo.report_metrics import read_json, read_pairs
 from geomammut.demo.report_pictures import OUTLINE_COLOURS, jpeg_uri, legend, outlined_chip, place_map
-from geomammut.evaluation.images import open_image
 from geomammut.pairs.pair_set import PairSet
 
 SAMPLES = 8  # of each kind of pairs
@@ -98,7 +96,7 @@ def _landmark_sample(pairs: PairSet, index: int) -> Html:
 
 def _web_sample(pairs: PairSet, index: int) -> Html:
     caption = pairs.captions[index][0]
-    image = open_image(io.BytesIO(pairs.read_jpegs([index])[0]))
+    image = pairs.read_picture(index)
     image.thumbnail((320, 320), Image.Resampling.LANCZOS)
     shown = picture(jpeg_uri(image), caption, image.width, image.height, "chip")
     return figure(shown, tag("p", caption))

@@ -21,9 +21,10 @@ from geomammut.demo.report_pictures import (
     mask_picture,
     png_uri,
 )
-from geomammut.evaluation.images import image_files, open_image, read_pixels
+from geomammut.evaluation.images import image_files, read_pixels
 from geomammut.evaluation.segmentation import IGNORED, MaskClasses
 from geomammut.model.interface import VisionLanguageModel
+from geomammut.pictures import open_picture
 
 STAGE_TITLES = {
     "start": "Random model",
@@ -145,7 +146,7 @@ def heatmaps_section(out: Path) -> Html | None:
     images = out / "place" / "heldout" / "images"
     if images.is_dir() and (files := image_files(images)):
         shown.append((f"the image, {files[0].stem}", Image.fromarray(read_pixels(files[0]))))
-    shown += [(f"“{path.stem.replace('-', ' ')}”", open_image(path)) for path in heatmaps]
+    shown += [(f"“{path.stem.replace('-', ' ')}”", open_picture(path)) for path in heatmaps]
     pictures = []
     for title, image in shown:
         image.thumbnail((512, 512), Image.Resampling.LANCZOS)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from os import cpu_count
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import rasterio
@@ -18,11 +17,10 @@ from torch import Tensor
 
 from geomammut.errors import UserError
 from geomammut.model.interface import VisionLanguageModel
+from geomammut.pictures import UNREADABLE, open_picture
 from geomammut.progress import progress_bar
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
-# What a broken, hostile or foreign image file makes Pillow raise.
-UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 _IMAGES_AT_ONCE = 64
 
@@ -42,14 +40,6 @@ def image_files(folder: Path) -> list[Path]:
     )
 
 
-def open_image(file: Path | BinaryIO) -> Image.Image:
-    """Read an image file as RGB; raises one of UNREADABLE if it cannot be."""
-    with Image.open(file) as image:
-        if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:
-            raise ValueError(f"{image.width} × {image.height} pixels are more than is safe to unpack")
-        return image.convert("RGB")
-
-
 def read_pixels(path: Path) -> NDArray[np.uint8]:
     """Read an image file whole as uint8 [H, W, 3].
 
@@ -60,7 +50,7 @@ def read_pixels(path: Path) -> NDArray[np.uint8]:
         with open_raster(path) as raster:
             return read_rgb(raster, Window(0, 0, raster.width, raster.height))
     try:
-        return np.array(open_image(path))
+        return np.array(open_picture(path))
     except UNREADABLE as error:
         raise UserError(f"{path} cannot be read as an image ({error})") from error
 

@@ -1,7 +1,5 @@
 """Zero-shot retrieval: image → text and text → image (DESIGN §5)."""
 
-import io
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +12,13 @@ from PIL import Image
 from torch import Tensor
 
 from geomammut.errors import UserError
-from geomammut.evaluation.images import encode_images, open_image
+from geomammut.evaluation.images import encode_images
 from geomammut.evaluation.prompts import encode_texts
 from geomammut.evaluation.results import write_results
 from geomammut.model.load import load_model
+from geomammut.pairs.benchmark import find_image, read_karpathy
 from geomammut.pairs.pair_set import PairSet
+from geomammut.pictures import open_picture
 
 RetrievalProtocol = Literal["instance", "skyscript"]
 SKYSCRIPT_PREFIX = "a satellite image. "
@@ -215,49 +215,26 @@ def _read_benchmark(annotations: Path | None, images: Path | None, split: str | 
 
 
 def _from_pair_set(pair_set: PairSet) -> _Benchmark:
-    def load(index: int) -> Image.Image:
-        return open_image(io.BytesIO(pair_set.read_jpegs([index])[0]))
-
-    return _Benchmark(pair_set.folder.name, pair_set.ids, pair_set.captions, load)
+    return _Benchmark(pair_set.folder.name, pair_set.ids, pair_set.captions, pair_set.read_picture)
 
 
 def _from_karpathy(annotations: Path, folder: Path, split: str | None) -> _Benchmark:
-    records = _read_karpathy(annotations, split)
-    names = [str(Path(record.get("filepath", ""), record["filename"])) for record in records]
-    captions = [[sentence["raw"] for sentence in record["sentences"]] for record in records]
+    if split is None:
+        raise UserError("--annotations needs --split, such as --split test")
+    records = read_karpathy(annotations, split)
+    names = [record.filename for record in records]
+    captions = [list(record.captions) for record in records]
     if not folder.is_dir():
         raise UserError(f"no folder of images at {folder}")
-    root = folder.resolve()
-    outside = [name for name in names if not (root / name).resolve().is_relative_to(root)]
-    if outside:
-        raise UserError(f"{annotations} names a file outside {folder}: {outside[0]}")
-    missing = [name for name in names if not (root / name).is_file()]
+    found = [find_image(folder, record) for record in records]
+    files = [path for path in found if path is not None]
+    if len(files) < len(found):
+        raise UserError(f"{annotations} names a file outside {folder}: {names[found.index(None)]}")
+    missing = [name for name, path in zip(names, files, strict=True) if not path.is_file()]
     if missing:
         raise UserError(
             f"{len(missing)} of {len(names)} images of split {split!r} are not in {folder}, "
             f"first {missing[0]}; a benchmark counts only whole"
         )
     title = f"{annotations.stem}:{split}"
-    return _Benchmark(title, names, captions, lambda index: open_image(root / names[index]))
-
-
-def _read_karpathy(annotations: Path, split: str | None) -> list[dict[str, Any]]:
-    try:
-        records = json.loads(annotations.read_text(encoding="utf-8"))["images"]
-        counts: dict[str, int] = {}
-        for record in records:
-            counts[record["split"]] = counts.get(record["split"], 0) + 1
-            if not isinstance(record["filename"], str) or not all(
-                isinstance(sentence["raw"], str) for sentence in record["sentences"]
-            ):
-                raise TypeError("filename and raw must be texts")
-    except OSError as error:
-        raise UserError(f"no annotations at {annotations} ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{annotations} is not in Karpathy's layout, images[] with filename, split, sentences[].raw: {error!r}"
-        ) from error
-    if split not in counts:
-        has = ", ".join(f"{name} ({count})" for name, count in counts.items())
-        raise UserError(f"{annotations} has no split {split!r}; it has {has or 'no images'}")
-    return [record for record in records if record["split"] == split]
+    return _Benchmark(title, names, captions, lambda index: open_picture(files[index]))

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from geomammut.errors import UserError
-from geomammut.evaluation.images import UNREADABLE, image_files, read_pixels
+from geomammut.evaluation.images import image_files, read_pixels
 from geomammut.evaluation.prompts import check_template, class_embeddings
 from geomammut.evaluation.results import write_results
 from geomammut.model.interface import VisionLanguageModel
 from geomammut.model.load import load_model
 from geomammut.model.score_maps import attention_score_maps, score_maps
+from geomammut.pictures import UNREADABLE
 from geomammut.progress import track
 
 SegmentationMethod = Literal["sao", "attention"]

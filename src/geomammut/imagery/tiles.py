@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
+
+from geomammut.pictures import UNREADABLE
 
 WEB_MERCATOR = "EPSG:3857"
 _HALF_WORLD_M = 20037508.342789244
@@ -94,7 +96,7 @@ def _look(path: Path) -> tuple[int, str] | None:
     try:
         with Image.open(path) as picture:
             return (picture.width, picture.mode) if picture.width == picture.height else None
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError):
+    except UNREADABLE:
         return None
 
 

@@ -1,6 +1,5 @@
 """The verb `localize`: rounds of region pseudo-labels, a student on its teacher's (DESIGN §5)."""
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
@@ -228,5 +226,5 @@ def _retrieval(images: Tensor, texts: Tensor) -> dict[str, float]:
 
 def _image_batches(model: Mammut, pairs: PairSet, chosen: NDArray[np.integer[Any]]) -> Iterator[Tensor]:
     for start in range(0, len(chosen), 64):
-        jpegs = pairs.read_jpegs([int(index) for index in chosen[start : start + 64]])
-        yield torch.stack([model.preprocess(Image.open(io.BytesIO(jpeg))) for jpeg in jpegs]).to(model.device)
+        pictures = [pairs.read_picture(int(index)) for index in chosen[start : start + 64]]
+        yield torch.stack([model.preprocess(picture) for picture in pictures]).to(model.device)

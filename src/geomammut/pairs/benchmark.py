@@ -4,6 +4,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,6 +14,7 @@ from geomammut import __version__
 from geomammut.errors import UserError
 from geomammut.files import content_id
 from geomammut.pairs.pair_set import Funnel, Pair, write_pair_set
+from geomammut.pictures import UNREADABLE, check_size
 from geomammut.progress import track
 
 _JPEG_QUALITY = 95  # only for images that are no JPEG already
@@ -59,7 +61,16 @@ def pairs_import(annotations: Path, images: Path, split: str, out: Path, *, seed
     return write_pair_set(out, pairs(), funnel=funnel, card=_card(annotations, split, len(entries)))
 
 
-def read_karpathy(annotations: Path, split: str) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class KarpathyEntry:
+    """One image of a benchmark: its file name, the folder it may stand in, and its captions as written."""
+
+    filename: str
+    folder: str
+    captions: tuple[str, ...]
+
+
+def read_karpathy(annotations: Path, split: str) -> list[KarpathyEntry]:
     """Return the entries of one split, in the file's order.
 
     Raises:
@@ -78,28 +89,37 @@ def read_karpathy(annotations: Path, split: str) -> list[dict[str, Any]]:
     if split not in splits:
         found = ", ".join(f"{name} ({count})" for name, count in sorted(splits.items())) or "none"
         raise UserError(f"{annotations} has no split {split!r}; its splits are: {found}")
-    return [entry for entry in entries if str(entry.get("split")) == split]
+    return [_entry(entry) for entry in entries if str(entry.get("split")) == split]
 
 
-def _pair(entry: dict[str, Any], images: Path, annotations: str, split: str) -> Pair | str:
-    """Return an entry's pair, or why there is none."""
-    name = str(entry.get("filename") or "")
-    folder = str(entry.get("filepath") or "")
-    captions = tuple(
-        " ".join(raw.split())
-        for sentence in entry.get("sentences") or ()
-        if isinstance(sentence, dict) and isinstance(raw := sentence.get("raw"), str) and raw.strip()
+def _entry(entry: dict[str, Any]) -> KarpathyEntry:
+    sentences = entry.get("sentences")
+    captions = (
+        sentence.get("raw")
+        for sentence in (sentences if isinstance(sentences, list) else ())
+        if isinstance(sentence, dict)
     )
+    return KarpathyEntry(
+        str(entry.get("filename") or ""),
+        str(entry.get("filepath") or ""),
+        tuple(raw for raw in captions if isinstance(raw, str) and raw.strip()),
+    )
+
+
+def _pair(entry: KarpathyEntry, images: Path, annotations: str, split: str) -> Pair | str:
+    """Return an entry's pair, or why there is none."""
+    name = entry.filename
+    captions = tuple(" ".join(raw.split()) for raw in entry.captions)
     if not name or not captions:
         return "no caption" if name else "no file name"
-    path = _inside(images, folder, name)
+    path = find_image(images, entry)
     if path is None:
         return "path leads out of the image folder"
     if not path.is_file():
         return "image missing"
     try:
         jpeg, width, height = _as_jpeg(path.read_bytes())
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning):
+    except UNREADABLE:
         return "image broken"
     return Pair(
         id=content_id(jpeg, name),
@@ -112,23 +132,25 @@ def _pair(entry: dict[str, Any], images: Path, annotations: str, split: str) -> 
     )
 
 
-def _inside(images: Path, folder: str, name: str) -> Path | None:
-    """Return the path of an image, or None if it leads out of `images`, by `..`, a root or a link."""
+def find_image(images: Path, entry: KarpathyEntry) -> Path | None:
+    """Return the path of an entry's image, in its own folder or directly in `images`; it may be missing.
+
+    None if it leads out of `images`, by `..`, a root or a link.
+    """
     root = images.resolve()
-    for parts in (PurePosixPath(folder, name), PurePosixPath(name)):
+    for parts in (PurePosixPath(entry.folder, entry.filename), PurePosixPath(entry.filename)):
         path = (root / parts).resolve()
         if not path.is_relative_to(root):
             return None
         if path.is_file():
             return path
-    return root / name
+    return root / entry.filename
 
 
 def _as_jpeg(data: bytes) -> tuple[bytes, int, int]:
     """Return image data as JPEG with width and height; JPEG data as they are. Decodes all of it."""
     with Image.open(io.BytesIO(data)) as image:
-        if image.width * image.height > (Image.MAX_IMAGE_PIXELS or image.width * image.height):
-            raise Image.DecompressionBombError(f"{image.width} × {image.height} pixels")
+        check_size(image)
         image.load()
         if image.format == "JPEG":
             return data, image.width, image.height

@@ -4,7 +4,6 @@ import io
 import json
 import re
 import tarfile
-import warnings
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from rich.table import Table
 from geomammut.errors import UserError
 from geomammut.files import content_id
 from geomammut.pairs.pair_set import PairSet
+from geomammut.pictures import UNREADABLE, check_size
 from geomammut.progress import console, track
 
 _MEMBER = re.compile(r"([0-9a-f]{20})\.(jpg|txt|json)")
@@ -183,18 +183,11 @@ def _ids_of(jpeg: bytes, stated: dict[str, Any]) -> set[str]:
 
 def _decoded_size(jpeg: bytes) -> tuple[int, int]:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(jpeg), formats=("JPEG",)) as image:
-                image.load()
-                return image.size
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        Image.DecompressionBombError,
-        Image.DecompressionBombWarning,
-    ) as error:
+        with Image.open(io.BytesIO(jpeg), formats=("JPEG",)) as image:
+            check_size(image)
+            image.load()
+            return image.size
+    except UNREADABLE as error:
         raise _BrokenError(f"its image cannot be decoded ({error})") from error
 
 

@@ -10,9 +10,11 @@ from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from PIL import Image
 
 from geomammut.errors import UserError
 from geomammut.files import whole_folder, write_json
+from geomammut.pictures import open_picture
 
 Source = Literal["landmarks", "web", "benchmark"]
 
@@ -170,6 +172,9 @@ class PairSet:
         missing = set(METADATA_SCHEMA.names) - set(self.table.column_names)
         if missing:
             raise UserError(f"{metadata} lacks the columns {', '.join(sorted(missing))}; make the pair set again")
+        outside = [name for name in self.table["shard"].unique().to_pylist() if Path(name).name != name]
+        if outside:
+            raise UserError(f"{metadata} names a shard outside its folder, {outside[0]!r}; do not use it")
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -199,3 +204,7 @@ class PairSet:
                 file.seek(offset)
                 images.append(file.read(size))
         return images
+
+    def read_picture(self, index: int) -> Image.Image:
+        """Return the image at `index` as RGB; raises one of `pictures.UNREADABLE` if it is corrupt."""
+        return open_picture(io.BytesIO(self.read_jpegs([index])[0]))

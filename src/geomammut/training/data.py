@@ -1,6 +1,5 @@
 """What a step trains on: an order that hangs on the seed alone, images decoded off the training thread."""
 
-import io
 import logging
 import queue
 import re
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from geomammut.errors import UserError
 from geomammut.pairs.pair_set import PairSet
+from geomammut.pictures import UNREADABLE
 from geomammut.training.recipe import AugmentPart
 
 DIRECTIONS = re.compile(
@@ -137,9 +137,8 @@ class BatchLoader:
             captions = self._captions[name][index]
             caption = captions[generator.integers(len(captions))]
             try:
-                with Image.open(io.BytesIO(self.sets[name].read_jpegs([index])[0])) as encoded:
-                    image = encoded.convert("RGB")
-            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+                image = self.sets[name].read_picture(index)
+            except UNREADABLE as error:
                 self.corrupt[name] += 1
                 logger.warning("pair %s of %s is corrupt and is replaced: %s", index, name, str(error).splitlines()[0])
                 continue

@@ -4,7 +4,8 @@ import io
 from collections.abc import Callable, Sequence
 
 import torch
-from PIL import Image
+
+from geomammut.pictures import open_picture
 
 AERIAL_PROMPTS = (
     "an aerial image",
@@ -47,7 +48,7 @@ def aerial_probability(model_name: str) -> AerialProbability:
 
     @torch.inference_mode()
     def score(jpegs: Sequence[bytes]) -> list[float]:
-        images = [Image.open(io.BytesIO(jpeg)).convert("RGB") for jpeg in jpegs]
+        images = [open_picture(io.BytesIO(jpeg)) for jpeg in jpegs]
         pixels = torch.stack([model.preprocess(image) for image in images])
         embeddings = model.encode_image(pixels.to(model.device))
         probabilities: list[float] = (model.logit_scale * embeddings @ sides.T).softmax(dim=1)[:, 0].tolist()
