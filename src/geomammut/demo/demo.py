@@ -11,8 +11,9 @@ from geomammut.demo.place import make_place
 from geomammut.demo.report import write_report
 from geomammut.errors import UserError
 from geomammut.evaluation.classification import eval_classification
+from geomammut.evaluation.images import image_files
 from geomammut.evaluation.retrieval import eval_retrieval
-from geomammut.evaluation.segmentation import eval_segmentation
+from geomammut.evaluation.segmentation import eval_segmentation, read_mask, read_mask_classes
 from geomammut.files import write_json
 from geomammut.landmarks.table import landmarks
 from geomammut.localization.masks import heatmap, segment
@@ -26,7 +27,8 @@ from geomammut.training.trainer import train
 CHIP_PX, GSD_M = 128, 1.0
 WINDOW = 1  # radius, in patches, of the Smooth-Attention maps
 SHOWN_WINDOWS = 4  # held-out windows whose masks the report shows
-HEATMAP_TEXTS = ("storage tanks", "a runway", "a solar farm", "a river")
+# What heatmaps show, each on the held-out window that has most of its class.
+HEATMAPS = {"storage tanks": "storage tank", "a runway": "runway", "a solar farm": "solar panels", "a lake": "water"}
 HERE = Path(__file__).parent
 
 
@@ -163,7 +165,7 @@ class _Demonstration:
                 heldout / "masks",
                 self.place / "classes.json",
                 made,
-                window=WINDOW if name != "round" else 0,
+                window=WINDOW,
                 method=method,
                 seed=self.seed,
             ),
@@ -195,31 +197,31 @@ class _Demonstration:
         self._segmentation("round", self.localized, method="sao")
 
     def _draw(self) -> None:
-        names = [entry["name"] for entry in json.loads((self.place / "classes.json").read_text())["classes"]]
-        images = sorted((self.place / "heldout" / "images").iterdir())
+        classes = read_mask_classes(self.place / "classes.json")
+        words = ", ".join("|".join(prompts) for prompts in classes.prompts)
+        images = image_files(self.place / "heldout" / "images")
         for image in images[:: max(1, len(images) // SHOWN_WINDOWS)][:SHOWN_WINDOWS]:
             for name, model in (("sao", self.model), ("round", self.localized)):
                 made = self.out / "masks" / f"{image.stem}-{name}.tif"
+                polygons = made.with_suffix(".geojson")
                 self._step(
                     f"segment {image.stem}, {name}",
                     made,
-                    partial(
-                        segment,
-                        str(model),
-                        image,
-                        ", ".join(names),
-                        made,
-                        geojson=made.with_suffix(".geojson"),
-                        window=WINDOW,
-                    ),
+                    partial(segment, str(model), image, words, made, geojson=polygons, window=WINDOW),
                 )
-        for text in HEATMAP_TEXTS:
-            made = self.out / "heatmaps" / f"{text.replace(' ', '-')}.png"
+        truths = {image: read_mask(self._mask_of(image), classes) for image in images}
+        for text, name in HEATMAPS.items():
+            shown = classes.names.index(name)
+            image = max(images, key=lambda image: int((truths[image] == shown).sum()))
+            made = self.out / "heatmaps" / f"{image.stem}-{text.replace(' ', '-')}.png"
             self._step(
                 f"heatmap {text}",
                 made,
-                partial(heatmap, str(self.model), images[0], text, made, window=WINDOW),
+                partial(heatmap, str(self.localized), image, text, made, window=WINDOW),
             )
+
+    def _mask_of(self, image: Path) -> Path:
+        return self.place / "heldout" / "masks" / f"{image.stem}.tif"
 
     def _report(self) -> None:
         write_report(self.out, self.seconds)

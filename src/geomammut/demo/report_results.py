@@ -142,20 +142,22 @@ def heatmaps_section(out: Path) -> Html | None:
     heatmaps = image_files(out / "heatmaps") if (out / "heatmaps").is_dir() else []
     if not heatmaps:
         return None
-    shown = []
     images = out / "place" / "heldout" / "images"
-    if images.is_dir() and (files := image_files(images)):
-        shown.append((f"the image, {files[0].stem}", Image.fromarray(read_pixels(files[0]))))
-    shown += [(f"“{path.stem.replace('-', ' ')}”", open_picture(path)) for path in heatmaps]
+    stands = {path.stem: path for path in image_files(images)} if images.is_dir() else {}
     pictures = []
-    for title, image in shown:
-        image.thumbnail((512, 512), Image.Resampling.LANCZOS)
-        pictures.append(figure(picture(jpeg_uri(image), title, image.width, image.height), title))
+    for path in heatmaps:
+        stem, _, text = path.stem.partition("-")
+        shown = [(f"“{text.replace('-', ' ')}”", open_picture(path))]
+        if stem in stands:
+            shown.insert(0, (f"window {stem}", Image.fromarray(read_pixels(stands[stem]))))
+        for title, image in shown:
+            image.thumbnail((512, 512), Image.Resampling.LANCZOS)
+            pictures.append(figure(picture(jpeg_uri(image), title, image.width, image.height), title))
     lead = (
         "Where in a held-out image a text fits, by smooth attention. Dark is cold, yellow is hot; each map "
         "runs from its own coldest to its own hottest, so that it shows where, not how much."
     )
-    return section("heatmaps", "Heatmaps", lead, grid(pictures, "chips-5"))
+    return section("heatmaps", "Heatmaps", lead, grid(pictures, "chips-4"))
 
 
 def masks_section(out: Path, model: VisionLanguageModel | None) -> Html | None:
