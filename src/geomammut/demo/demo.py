@@ -72,6 +72,7 @@ class _Demonstration:
         self.place = out / "place"
         self.model = out / "model"
         self.localized = out / "localized"
+        self.worked = False  # whether a step was run
         self.seconds: dict[str, float] = {}
         if (out / "seconds.json").exists():
             self.seconds = json.loads((out / "seconds.json").read_text(encoding="utf-8"))
@@ -84,7 +85,9 @@ class _Demonstration:
         self._measure()
         self._localize()
         self._draw()
-        self._step("report", self.out / "report.html", self._report)
+        if self.worked:  # an older report would tell of older files
+            (self.out / "report.html").unlink(missing_ok=True)
+        self._step("report", self.out / "report.html", lambda: write_report(self.out, self.seconds))
 
     def _step(self, name: str, made: Path, work: Callable[[], Any]) -> None:
         if made.exists():
@@ -92,6 +95,7 @@ class _Demonstration:
         console.rule(name, align="left")
         started = time.perf_counter()
         work()
+        self.worked = True
         self.seconds[name] = round(time.perf_counter() - started, 1)
         write_json(self.out / "seconds.json", self.seconds)
 
@@ -222,6 +226,3 @@ class _Demonstration:
 
     def _mask_of(self, image: Path) -> Path:
         return self.place / "heldout" / "masks" / f"{image.stem}.tif"
-
-    def _report(self) -> None:
-        write_report(self.out, self.seconds)
