@@ -18,11 +18,13 @@ from pyproj import Transformer
 from rasterio.windows import from_bounds
 
 from geomammut.demo.place import make_place
-from geomammut.demo.place_layout import Layout
-from geomammut.demo.place_map import write_map
-from geomammut.demo.place_names import HOSTILE_NAMES
-from geomammut.demo.place_plan import DISTRICT_M, make_plan
-from geomammut.demo.place_render import Camera, Light, make_textures, shadows
+from geomammut.demo.place.camera.camera import Camera
+from geomammut.demo.place.camera.light import Light, shadows
+from geomammut.demo.place.camera.textures import make_textures
+from geomammut.demo.place.layout import Layout
+from geomammut.demo.place.names import HOSTILE_NAMES
+from geomammut.demo.place.osm_map import write_map
+from geomammut.demo.place.plan import DISTRICT_M, make_plan
 from geomammut.errors import UserError
 
 SIDE = 1920

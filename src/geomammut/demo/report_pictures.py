@@ -16,7 +16,7 @@ from pyproj import Transformer
 from shapely.geometry import GeometryCollection, LineString, Point, Polygon, shape
 from shapely.geometry.base import BaseGeometry, BaseMultipartGeometry
 
-from geomammut.demo.place_surfaces import LAND_CLASSES
+from geomammut.demo.place.surfaces import LAND_CLASSES
 from geomammut.demo.report_html import Html, markup, tag
 from geomammut.evaluation.images import read_rgb
 from geomammut.evaluation.segmentation import IGNORED

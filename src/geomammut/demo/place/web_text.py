@@ -3,7 +3,9 @@
 import numpy as np
 
 _NOUNS: dict[str, tuple[str, ...]] = {
-    "airport apron with airplanes": ("planes parked at the airport", "an airport apron with airplanes", "airliners at their stands"),
+    "airport apron with airplanes": (
+        "planes parked at the airport", "an airport apron with airplanes", "airliners at their stands",
+    ),
     "airport terminal": ("an airport terminal", "the terminal and parked planes"),
     "apartment blocks": ("apartment blocks", "a housing estate with flat roofs", "residential towers and lawns"),
     "baseball diamond": ("a baseball field", "a baseball diamond", "the ball park"),
@@ -25,7 +27,9 @@ _NOUNS: dict[str, tuple[str, ...]] = {
     "parking lot": ("a parking lot", "cars in a car park", "a full parking lot"),
     "quarry": ("a quarry", "an open pit mine", "gravel pit terraces"),
     "railway": ("railway tracks", "freight trains in a rail yard", "a railway line"),
-    "residential houses": ("residential houses", "a suburb with red roofs", "family homes and gardens", "a neighbourhood"),
+    "residential houses": (
+        "residential houses", "a suburb with red roofs", "family homes and gardens", "a neighbourhood",
+    ),
     "river": ("a river", "a winding river", "the river and its green banks"),
     "roundabout": ("a roundabout", "a traffic circle", "cars on a roundabout"),
     "running track": ("a running track", "an athletics track and field"),
@@ -75,16 +79,18 @@ _GROUND: dict[str, tuple[str, ...]] = {
         "quadcopter battery 3S", "leather wallet brown", "model railway wagon H0", "garden chair set of 4",
     ),
     "face": (
-        "portrait of a smiling woman", "our team: head of sales", "CEO portrait", "man with a beard looking at the camera",
-        "profile picture", "golf player portrait", "drone pilot of the year", "author photo", "kids at the stadium",
+        "portrait of a smiling woman", "our team: head of sales", "CEO portrait",
+        "man with a beard looking at the camera", "profile picture",
+        "golf player portrait", "drone pilot of the year", "author photo", "kids at the stadium",
     ),
     "banner": (
         "SALE -50% banner", "logo", "Airport Shuttle Logo", "subscribe to our newsletter", "Join now button",
         "aerial fitness classes - book now", "icon", "company letterhead", "advertisement", "Marina Hotel logo",
     ),
     "chart": (
-        "bar chart of monthly revenue", "Figure {n}: results by region", "line graph", "solar power output per month, chart",
-        "pie chart", "satellite launches per year", "table of contents", "population growth diagram",
+        "bar chart of monthly revenue", "Figure {n}: results by region", "line graph",
+        "solar power output per month, chart", "pie chart",
+        "satellite launches per year", "table of contents", "population growth diagram",
     ),
 }  # fmt: skip
 GROUND_KINDS = tuple(_GROUND)

@@ -1,37 +1,18 @@
 """From plan to sheets: lays out each district of the demo place by its land uses."""
 
-from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
 import shapely
 
-from geomammut.demo import place_land, place_sports, place_town, place_works
-from geomammut.demo.place_network import Network, lay_network
-from geomammut.demo.place_plan import DISTRICT_M, Cell, District, Lot, Plan
-from geomammut.demo.place_sheet import GROUND, Frame, Points, Sheet
-
-_LOT_USES: dict[str, Callable[[Sheet, Points, Frame], None]] = {
-    "airport": place_works.airport,
-    "apartments": place_town.apartments,
-    "cemetery": place_town.cemetery,
-    "commercial": place_town.commercial,
-    "construction": place_town.construction,
-    "golf": place_sports.golf,
-    "greenhouses": place_works.greenhouses,
-    "industrial": place_town.industrial,
-    "lake": place_land.lake,
-    "meadow": place_land.meadow,
-    "orchard": place_land.orchard,
-    "park": place_town.park,
-    "quarry": place_works.quarry,
-    "school": place_town.school,
-    "solar farm": place_works.solar_farm,
-    "sports": place_sports.sports,
-    "stadium": place_sports.stadium,
-    "tank farm": place_works.tank_farm,
-    "wastewater": place_works.wastewater,
-}
+from geomammut.demo.place.network import Network, lay_network
+from geomammut.demo.place.plan import DISTRICT_M, Cell, District, Lot, Plan
+from geomammut.demo.place.shapes import Box, Points, ring
+from geomammut.demo.place.sheet import GROUND, Sheet
+from geomammut.demo.place.uses import LOT_USES
+from geomammut.demo.place.uses.farming import farmland, pivot_fields
+from geomammut.demo.place.uses.forest import forest
+from geomammut.demo.place.uses.homes import residential
 
 
 class Layout:
@@ -90,7 +71,7 @@ class Layout:
         rivers = [river for river in rivers if not shapely.is_empty(river)]
         for river in rivers:
             for part in shapely.get_parts(shapely.buffer(river, 8)):
-                sheet.take(np.asarray(part.exterior.coords)[:-1])
+                sheet.take(ring(part))
         for lot in district.lots:
             self._lay_lot(sheet, district, lot, roads, rivers)
         return sheet
@@ -106,26 +87,25 @@ class Layout:
         plan = self.plan
         ground = plan.quad(lot.x0, lot.y0, lot.x1, lot.y1)
         frame = plan.frame(lot)
-        if lot.use in _LOT_USES:
-            _LOT_USES[lot.use](sheet, ground, frame)
+        if lot.use in LOT_USES:
+            LOT_USES[lot.use](sheet, ground, frame)
             return
         if lot.use == "residential":
-            lines = [plan.world(street) for street in district.streets]
-            place_town.residential(sheet, ground, lines)
+            residential(sheet, ground, [plan.world(street) for street in district.streets])
             return
         taken = [shapely.LineString(points).buffer(width / 2 + 1, quad_segs=2) for points, width in roads]
         taken += [shapely.buffer(river, 10) for river in rivers]
         usable = shapely.difference(shapely.Polygon(ground), shapely.union_all(taken))
         if lot.use == "forest":
-            place_land.forest(sheet, usable, frame)
+            forest(sheet, usable, frame)
         elif sheet.rng.random() < 0.12 and not rivers:
-            place_land.pivot_fields(sheet, usable, frame)
+            pivot_fields(sheet, usable, frame)
         else:
             fields = [plan.quad(*box) for box in _split(sheet.rng, (lot.x0, lot.y0, lot.x1, lot.y1))]
-            place_land.farmland(sheet, usable, frame, fields)
+            farmland(sheet, usable, frame, fields)
 
 
-def _split(rng: np.random.Generator, box: tuple[float, float, float, float]) -> list[tuple[float, float, float, float]]:
+def _split(rng: np.random.Generator, box: Box) -> list[Box]:
     """Cut a rectangle into fields of 0.5 to 6 ha or so."""
     x0, y0, x1, y1 = box
     if (x1 - x0) * (y1 - y0) < 15000 or ((x1 - x0) * (y1 - y0) < 60000 and rng.random() < 0.45):

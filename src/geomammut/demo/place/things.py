@@ -1,22 +1,19 @@
-"""Buildings, parking lots and trees: the things that many land uses of the demo place share."""
+"""Buildings, parking lots, cars and trees: the things that many parts of a place share."""
 
 import math
 
 import numpy as np
 
-from geomammut.demo.place_network import car
-from geomammut.demo.place_sheet import (
+from geomammut.demo.place.shapes import Frame, Point, Points, circle, inside
+from geomammut.demo.place.sheet import (
     AREA,
     BUILDING,
     DETAIL,
     MARKING,
     ROOFTOP,
-    Frame,
-    Points,
     Sheet,
-    circle,
 )
-from geomammut.demo.place_surfaces import Colour
+from geomammut.demo.place.surfaces import Colour, shade
 
 TILE_RED: Colour = (160, 84, 62)
 BROWN: Colour = (122, 94, 78)
@@ -45,7 +42,28 @@ HALL_ROOFS: tuple[Colour, ...] = (
     (216, 216, 214),
     (140, 138, 134),
 )
+CAR_COLOURS: tuple[Colour, ...] = (
+    (228, 228, 230),
+    (228, 228, 230),
+    (40, 42, 46),
+    (120, 124, 130),
+    (168, 172, 176),
+    (150, 36, 34),
+    (44, 66, 120),
+    (90, 92, 86),
+)
 LEAVES: tuple[Colour, ...] = ((62, 88, 44), (72, 98, 48), (54, 78, 44), (86, 104, 52))
+
+
+def car(sheet: Sheet, x: float, y: float, angle: float, level: int = MARKING, surface: str = "road") -> None:
+    """Paint one car with its windscreen, or now and then a van or a lorry."""
+    rng = sheet.rng
+    long = 4.6 if rng.random() < 0.9 else float(rng.choice([6.5, 11.0]))
+    frame = Frame(x, y, angle, long, 2.0 if long < 6 else 2.6)
+    colour = CAR_COLOURS[int(rng.integers(len(CAR_COLOURS)))] if long < 6 else (222, 222, 224)
+    sheet.fill(level, frame.whole(), sheet.vary(colour, 5), surface, 1.5 if long < 6 else 3.0)
+    if long < 6:
+        sheet.fill(level, frame.rect(0.4, -0.8, 1.3, 0.8), (36, 40, 46), surface, 1.5)
 
 
 def leaf(sheet: Sheet) -> Colour:
@@ -83,9 +101,9 @@ def house(sheet: Sheet, frame: Frame, palette: tuple[Colour, ...], **tags: str) 
         gable(sheet, Frame(wing.cx, wing.cy, wing.angle + math.pi / 2, wing.depth, wing.width), colour, eaves)
         a, b = x0, x0 + wing_w
         corners = [(-w, -d), (w, -d), (w, d), (b, d), (b, d + reach), (a, d + reach), (a, d), (-w, d)]
-        outline = frame.at([c for k, c in enumerate(corners) if c not in corners[:k]])
+        outline = frame.at(list(dict.fromkeys(corners)))
     if rng.random() < 0.5:
-        x, y = frame.at([(rng.uniform(-0.3, 0.3) * frame.width, frame.depth * 0.1)])[0]
+        x, y = frame.point(rng.uniform(-0.3, 0.3) * frame.width, frame.depth * 0.1)
         sheet.fill(ROOFTOP, Frame(x, y, frame.angle, 1.3, 1.3).whole(), (96, 82, 76), "roof", eaves + 4)
     sheet.map_area(outline, **tags)
     sheet.take(outline)
@@ -94,7 +112,7 @@ def house(sheet: Sheet, frame: Frame, palette: tuple[Colour, ...], **tags: str) 
 def flat_block(sheet: Sheet, frame: Frame, colour: Colour, height: float, *, units: int, **tags: str) -> None:
     """Paint and map a flat-roofed building with a parapet and rooftop units."""
     rng = sheet.rng
-    sheet.fill(BUILDING, frame.whole(), _shade(colour, 0.86), "roof", height + 0.8)
+    sheet.fill(BUILDING, frame.whole(), shade(colour, 0.86), "roof", height + 0.8)
     sheet.fill(BUILDING, frame.whole(0.9), colour, "roof", height)
     w, d = frame.width / 2 - 3, frame.depth / 2 - 3
     for _ in range(units):
@@ -118,7 +136,7 @@ def hall(sheet: Sheet, frame: Frame, **tags: str) -> None:
     if style < 0.4:
         flat_block(sheet, frame, colour, height, units=int(rng.integers(2, 10)), **tags)
         for x in np.arange(-w + 6, w - 5, rng.uniform(8, 14)):
-            sheet.fill(ROOFTOP, frame.rect(x, -d * 0.7, x + 1.6, d * 0.7), _shade(colour, 1.15), "roof", height)
+            sheet.fill(ROOFTOP, frame.rect(x, -d * 0.7, x + 1.6, d * 0.7), shade(colour, 1.15), "roof", height)
         return
     if style < 0.75:
         bays = max(1, round(frame.depth / rng.uniform(14, 24)))
@@ -131,7 +149,7 @@ def hall(sheet: Sheet, frame: Frame, **tags: str) -> None:
         for k in range(teeth):
             x = -w + 2 * w * k / teeth
             glass = frame.rect(x, -d + 1, x + 2 * w / teeth * 0.35, d - 1)
-            sheet.fill(ROOFTOP, glass, _shade(colour, 0.66), "roof", height)
+            sheet.fill(ROOFTOP, glass, shade(colour, 0.66), "roof", height)
     sheet.map_area(frame.whole(), **tags)
     sheet.take(frame.whole())
 
@@ -153,18 +171,12 @@ def parking(sheet: Sheet, frame: Frame, *, full: float = 0.6, **tags: str) -> No
             for x in np.arange(-w + 3, w - 3, bay):
                 sheet.line(DETAIL, frame.at([(x, middle - 2.4), (x, middle + 2.4)]), 0.5, (166, 166, 162), "parking")
                 if rng.random() < full:
-                    cx, cy = frame.at([(x + bay / 2, middle + rng.normal(0, 0.25))])[0]
-                    car(
-                        sheet,
-                        cx,
-                        cy,
-                        frame.angle + math.pi / 2 * (1 if rng.random() < 0.5 else -1),
-                        MARKING,
-                        "parking",
-                    )
+                    cx, cy = frame.point(x + bay / 2, middle + rng.normal(0, 0.25))
+                    way = math.pi / 2 * (1 if rng.random() < 0.5 else -1)
+                    car(sheet, cx, cy, frame.angle + way, MARKING, "parking")
         if k and rng.random() < 0.6:
             for x in np.arange(-w + 6, w - 5, rng.uniform(9, 18)):
-                tx, ty = frame.at([(x, -d + aisle * k)])[0]
+                tx, ty = frame.point(x, -d + aisle * k)
                 sheet.tree(tx, ty, rng.uniform(1.6, 2.8), leaf(sheet))
     if not tags:
         tags = {"surface": "asphalt"}
@@ -183,22 +195,14 @@ def scatter_trees(sheet: Sheet, outline: Points, count: int, low: float = 2.0, h
             sheet.tree(x, y, radius, leaf(sheet))
 
 
-def tree_row(sheet: Sheet, start: Points, end: Points, gap: float, low: float = 2.0, high: float = 3.5) -> None:
+def tree_row(sheet: Sheet, start: Point, end: Point, gap: float, low: float = 2.0, high: float = 3.5) -> None:
     """Stand trees along a line where the ground is free."""
-    count = max(1, int(np.hypot(*(end - start)) / gap))
+    first, way = np.array(start), np.subtract(end, start)
+    count = max(1, int(np.hypot(*way) / gap))
     for t in (np.arange(count) + 0.5) / count:
-        x, y = start + t * (end - start) + sheet.rng.normal(0, 0.6, 2)
+        x, y = first + t * way + sheet.rng.normal(0, 0.6, 2)
         if sheet.rng.random() < 0.9 and sheet.free(np.array([[x, y]])):
             sheet.tree(x, y, sheet.rng.uniform(low, high), leaf(sheet))
-
-
-def inside(outline: Points, x: float, y: float) -> bool:
-    """Say whether a point is inside a polygon (even-odd rule)."""
-    a, b = outline, np.roll(outline, -1, axis=0)
-    crosses = (a[:, 1] > y) != (b[:, 1] > y)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        at = a[:, 0] + (y - a[:, 1]) * (b[:, 0] - a[:, 0]) / (b[:, 1] - a[:, 1])
-    return bool(np.count_nonzero(crosses & (x < at)) % 2)
 
 
 def path(sheet: Sheet, points: Points, width: float = 2.5, *, level: int = DETAIL, **tags: str) -> None:
@@ -209,8 +213,3 @@ def path(sheet: Sheet, points: Points, width: float = 2.5, *, level: int = DETAI
 
 def lawn(sheet: Sheet, outline: Points) -> None:
     sheet.fill(AREA, outline, sheet.vary((92, 118, 62), 8), "lawn")
-
-
-def _shade(colour: Colour, factor: float) -> Colour:
-    r, g, b = (min(255, int(c * factor)) for c in colour)
-    return r, g, b

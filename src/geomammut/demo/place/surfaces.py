@@ -5,6 +5,15 @@ from typing import NamedTuple
 Colour = tuple[int, int, int]
 
 
+def shade(
+    colour: Colour, red: float, green: float | None = None, blue: float | None = None, *, lift: int = 0
+) -> Colour:
+    """Return a colour times a factor, or one for each band, plus `lift`."""
+    factors = (red, red if green is None else green, red if blue is None else blue)
+    r, g, b = (min(255, int(c * factor) + lift) for c, factor in zip(colour, factors, strict=True))
+    return r, g, b
+
+
 class LandClass(NamedTuple):
     """One class of the class mask: its value is its place in `LAND_CLASSES`, plus one (0 is ignored)."""
 

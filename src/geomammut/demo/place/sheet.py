@@ -1,21 +1,14 @@
-"""A sheet: what is painted of one part of the place, what of it is mapped, and where its scenes are.
+"""A sheet: what is painted of one part of the place, what of it is mapped, and where its scenes are."""
 
-Coordinates are metres in the place's own frame: x to the right (east), y down (south), origin at the top left,
-so that one metre is one pixel of the mosaic.
-"""
-
-import math
-from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from geomammut.demo.place_names import Namer
-from geomammut.demo.place_surfaces import SURFACE_INDEX, Colour
+from geomammut.demo.place.names import Namer
+from geomammut.demo.place.shapes import Box, Points
+from geomammut.demo.place.surfaces import SURFACE_INDEX, Colour
 
-Points = npt.NDArray[np.float64]
 Tags = dict[str, str]
 
 GROUND, AREA, WATER, DETAIL, ROAD, MARKING, BRIDGE, DECK, BUILDING, ROOFTOP, TREE = range(11)
@@ -24,7 +17,7 @@ Kind = Literal["fill", "line", "disc", "stripes", "facet", "tree"]
 
 class Op(NamedTuple):
     """One stroke of paint. `height` in metres (None leaves the ground's); `extra` depends on the kind:
-    stripes (angle, period, share, colour); facet (downhill azimuth, steepness)."""
+    stripes (angle, period, share); facet (downhill azimuth)."""
 
     level: int
     kind: Kind
@@ -52,95 +45,10 @@ class Scene(NamedTuple):
     y: float
 
 
-class Frame(NamedTuple):
-    """A turned rectangle: local x runs along its width, local y along its depth, from its centre."""
-
-    cx: float
-    cy: float
-    angle: float
-    width: float
-    depth: float
-
-    def at(self, points: Sequence[tuple[float, float]] | Points) -> Points:
-        """Return local points [N, 2] in the place's coordinates."""
-        local = np.asarray(points, dtype=np.float64).reshape(-1, 2)
-        c, s = math.cos(self.angle), math.sin(self.angle)
-        x, y = local[:, 0], local[:, 1]
-        return np.stack([self.cx + c * x - s * y, self.cy + s * x + c * y], axis=1)
-
-    def rect(self, x0: float, y0: float, x1: float, y1: float) -> Points:
-        return self.at([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
-
-    def whole(self, inset: float = 0.0) -> Points:
-        w, d = self.width / 2 - inset, self.depth / 2 - inset
-        return self.rect(-w, -d, w, d)
-
-    def inner(self, x0: float, y0: float, x1: float, y1: float, turn: float = 0.0) -> "Frame":
-        """Return the frame of a local rectangle, turned about its centre."""
-        cx, cy = self.at([((x0 + x1) / 2, (y0 + y1) / 2)])[0]
-        return Frame(cx, cy, self.angle + turn, x1 - x0, y1 - y0)
-
-    def lengthwise(self) -> "Frame":
-        """Return the same rectangle with its width along the longer side."""
-        if self.width >= self.depth:
-            return self
-        return Frame(self.cx, self.cy, self.angle + math.pi / 2, self.depth, self.width)
-
-    def tilted(self, turn: float) -> "Frame":
-        """Return the largest rectangle of the same proportions, turned by `turn`, that fits inside."""
-        c, s = abs(math.cos(turn)), abs(math.sin(turn))
-        w, d = self.width, self.depth
-        scale = min(w / (w * c + d * s), d / (w * s + d * c))
-        return Frame(self.cx, self.cy, self.angle + turn, w * scale, d * scale)
-
-
-def circle(x: float, y: float, radius: float, corners: int = 28) -> Points:
-    turn = np.linspace(0, 2 * np.pi, corners, endpoint=False)
-    return np.stack([x + radius * np.cos(turn), y + radius * np.sin(turn)], axis=1)
-
-
-def blob(rng: np.random.Generator, x: float, y: float, rx: float, ry: float, rough: float = 0.25) -> Points:
-    """Return a smooth random closed outline around (x, y) with radii near `rx`, `ry`."""
-    turn = np.linspace(0, 2 * np.pi, 40, endpoint=False)
-    radius = np.ones_like(turn)
-    for k in range(2, 7):
-        radius += rough * rng.normal() / k * np.cos(k * turn + rng.uniform(0, 2 * np.pi))
-    radius = np.clip(radius, 0.45, 1.3)
-    return np.stack([x + rx * radius * np.cos(turn), y + ry * radius * np.sin(turn)], axis=1)
-
-
-def smooth(points: Points, rounds: int = 3) -> Points:
-    """Round the corners of an open line by Chaikin's rule; its ends stay."""
-    for _ in range(rounds):
-        near, far = points[:-1], points[1:]
-        cut = np.stack([0.75 * near + 0.25 * far, 0.25 * near + 0.75 * far], axis=1).reshape(-1, 2)
-        points = np.concatenate([points[:1], cut[1:-1], points[-1:]])
-    return points
-
-
-def along(line: Points, step: float, start: float = 0.0) -> tuple[Points, Points]:
-    """Return points every `step` metres along a line and the unit directions there, both [N, 2]."""
-    delta = np.diff(line, axis=0)
-    length = np.hypot(delta[:, 0], delta[:, 1])
-    reach = np.concatenate([[0.0], np.cumsum(length)])
-    where = np.arange(start, reach[-1], step)
-    segment = np.clip(np.searchsorted(reach, where, side="right") - 1, 0, len(length) - 1)
-    safe = np.maximum(length[segment], 1e-9)
-    direction = delta[segment] / safe[:, None]
-    return line[segment] + direction * (where - reach[segment])[:, None], direction
-
-
-def offset(line: Points, distance: float) -> Points:
-    """Return the line moved sideways (to its right, y pointing down) by `distance`."""
-    tangent = np.gradient(line, axis=0)
-    tangent /= np.maximum(np.hypot(tangent[:, 0], tangent[:, 1]), 1e-9)[:, None]
-    return line + distance * np.stack([-tangent[:, 1], tangent[:, 0]], axis=1)
-
-
 class Sheet:
     """Collects paint, map features and scenes, and remembers which ground is taken."""
 
-    def __init__(self, rng: np.random.Generator, bounds: tuple[float, float, float, float]) -> None:
+    def __init__(self, rng: np.random.Generator, bounds: Box) -> None:
         self.rng = rng
         self.namer = Namer(rng)
         self.ops: list[Op] = []
@@ -222,8 +130,8 @@ class Sheet:
         tall = height if height is not None else radius * 2.2
         self.ops.append(Op(TREE, "tree", np.array([[x, y]]), radius, colour, SURFACE_INDEX["tree"], tall, ()))
 
-    def map_area(self, points: Points, holes: Sequence[Points] = (), **tags: str) -> None:
-        self.features.append(Feature("area", [points, *holes], _tags(tags)))
+    def map_area(self, outline: Points, *holes: Points, **tags: str) -> None:
+        self.features.append(Feature("area", [outline, *holes], _tags(tags)))
 
     def map_line(self, points: Points, **tags: str) -> None:
         self.features.append(Feature("line", [points], _tags(tags)))

@@ -1,32 +1,13 @@
-"""Works of the demo place: tank farms, solar farms, quarries, greenhouses, wastewater plants, airports."""
+"""Works: tank farms, solar farms, quarries, greenhouses, wastewater plants."""
 
 import math
 
 import numpy as np
 
-from geomammut.demo.place_buildings import (
-    PALETTES,
-    flat_block,
-    hall,
-    house,
-    parking,
-    scatter_trees,
-    tree_row,
-)
-from geomammut.demo.place_sheet import (
-    AREA,
-    BUILDING,
-    DETAIL,
-    MARKING,
-    ROOFTOP,
-    Frame,
-    Points,
-    Sheet,
-    blob,
-    circle,
-    smooth,
-)
-from geomammut.demo.place_surfaces import Colour
+from geomammut.demo.place.shapes import Frame, Points, blob, circle, closed, smooth
+from geomammut.demo.place.sheet import AREA, BUILDING, DETAIL, MARKING, ROOFTOP, Sheet
+from geomammut.demo.place.surfaces import Colour, shade
+from geomammut.demo.place.things import flat_block, scatter_trees
 
 
 def tank_farm(sheet: Sheet, ground: Points, frame: Frame) -> None:
@@ -47,13 +28,13 @@ def tank_farm(sheet: Sheet, ground: Points, frame: Frame) -> None:
         for b in range(rows):
             y = -d + 14 + (b + 0.5) * (2 * d - 14) / rows
             cell = frame.rect(x - w / columns + 1.5, y - d / rows + 2, x + w / columns - 1.5, y + d / rows - 2)
-            sheet.line(DETAIL, np.concatenate([cell, cell[:1]]), 1.2, (178, 168, 146), "paved", 1.2)
+            sheet.line(DETAIL, closed(cell), 1.2, (178, 168, 146), "paved", 1.2)
             if rng.random() < 0.1:
                 continue
-            cx, cy = frame.at([(x, y)])[0]
+            cx, cy = frame.point(x, y)
             if rng.random() < 0.2:
                 for dx, dy in ((-0.5, -0.5), (0.5, -0.5), (-0.5, 0.5), (0.5, 0.5)):
-                    sx, sy = frame.at([(x + dx * radius, y + dy * radius)])[0]
+                    sx, sy = frame.point(x + dx * radius, y + dy * radius)
                     tank(sheet, sx, sy, radius * 0.42, white, floating=False)
             else:
                 tank(sheet, cx, cy, radius * float(rng.choice([1.0, 1.0, 0.8])), white, floating=floating)
@@ -75,10 +56,10 @@ def tank(sheet: Sheet, x: float, y: float, radius: float, colour: Colour, *, flo
     height = float(np.clip(radius * 0.9, 6, 15))
     sheet.disc(BUILDING, x, y, radius, hue, "tank", height)
     if floating:
-        darker = (int(hue[0] * 0.8), int(hue[1] * 0.8), int(hue[2] * 0.82))
+        darker = shade(hue, 0.8, 0.8, 0.82)
         sheet.disc(ROOFTOP, x, y, radius - 1.0, darker, "tank", height * float(rng.uniform(0.3, 0.8)))
     else:
-        lighter = (min(255, hue[0] + 10), min(255, hue[1] + 10), min(255, hue[2] + 10))
+        lighter = shade(hue, 1, lift=10)
         sheet.disc(ROOFTOP, x, y, radius * 0.66, lighter, "tank", height + 0.5)
         sheet.disc(ROOFTOP, x, y, max(0.6, radius * 0.08), (120, 120, 120), "tank", height + 1)
     turn = float(rng.uniform(0, 6.28))
@@ -104,21 +85,15 @@ def solar_farm(sheet: Sheet, ground: Points, frame: Frame) -> None:
             cut = 10 * float(rng.integers(0, 2)) * float(rng.random() < 0.15)
             panel = frame.rect(x0 + cut, y, x1, y + row)
             sheet.fill(DETAIL, panel, sheet.vary(blue, 4), "solar", 1.6)
-            sheet.line(
-                DETAIL,
-                frame.at([(x0 + cut, y + row / 2), (x1, y + row / 2)]),
-                0.5,
-                (92, 102, 128),
-                "solar",
-                1.6,
-            )
+            seam = frame.at([(x0 + cut, y + row / 2), (x1, y + row / 2)])
+            sheet.line(DETAIL, seam, 0.5, (92, 102, 128), "solar", 1.6)
         block = frame.rect(x0, -d, x1, d)
         sheet.map_area(block, power="generator", generator__source="solar", generator__method="photovoltaic")
-        sheet.scene("solar farm", *frame.at([((x0 + x1) / 2, 0)])[0])
+        sheet.scene("solar farm", *frame.point((x0 + x1) / 2, 0))
         hut = frame.inner(x1 + 0.5, -3, x1 + 4.5, 4)
         sheet.fill(BUILDING, hut.whole(), (206, 206, 202), "roof", 3)
     outer = frame.whole(2)
-    sheet.line(DETAIL, np.concatenate([outer, outer[:1]]), 2.5, (164, 150, 118), "dirt road")
+    sheet.line(DETAIL, closed(outer), 2.5, (164, 150, 118), "dirt road")
     sheet.map_area(outer, power="plant", plant__source="solar", name=sheet.namer.of("plant", 0.5))
     sheet.take(outer)
     scatter_trees(sheet, ground, 40, 2, 4)
@@ -141,7 +116,7 @@ def quarry(sheet: Sheet, ground: Points, frame: Frame) -> None:
         shape = (ragged * size * scale + drift * k) @ turn + (frame.cx, frame.cy)
         if k == 0:
             pit = shape
-        tone = (int(stone[0] * 0.70), int(stone[1] * 0.68), int(stone[2] * 0.66))
+        tone = shade(stone, 0.70, 0.68, 0.66)
         sheet.fill(DETAIL, shape, sheet.vary(tone, 5), "soil", 3.0 * (steps - k))
         floor = shape.mean(axis=0) + (shape - shape.mean(axis=0)) * 0.965
         sheet.fill(DETAIL, floor, sheet.vary(stone, 7), "soil", 3.0 * (steps - k - 1))
@@ -149,7 +124,8 @@ def quarry(sheet: Sheet, ground: Points, frame: Frame) -> None:
     sheet.take(pit)
     centre = pit.mean(axis=0) + drift @ turn * steps
     if rng.random() < 0.6:
-        pond = blob(rng, *(centre + rng.uniform(-8, 8, 2)), size[0] * 0.16, size[1] * 0.14, 0.4)
+        x, y = centre + rng.uniform(-8, 8, 2)
+        pond = blob(rng, x, y, size[0] * 0.16, size[1] * 0.14, 0.4)
         sheet.fill(DETAIL, pond, sheet.pick((86, 148, 148), (104, 140, 124), (70, 110, 120)), "water")
         sheet.map_area(pond, natural="water")
     ramp = [
@@ -201,7 +177,7 @@ def greenhouses(sheet: Sheet, ground: Points, frame: Frame) -> None:
             sheet.fill(
                 BUILDING,
                 half,
-                (int(glass[0] * 0.88), int(glass[1] * 0.9), int(glass[2] * 0.93)),
+                shade(glass, 0.88, 0.9, 0.93),
                 "glass",
                 4.5,
             )
@@ -213,7 +189,7 @@ def greenhouses(sheet: Sheet, ground: Points, frame: Frame) -> None:
             for x in np.arange(x0 + 8, x1 - 4, 12):
                 sheet.line(BUILDING, frame.at([(x, -d), (x, y)]), 0.5, (156, 172, 172), "glass", 4.6)
             sheet.map_area(block.whole(), building="greenhouse")
-        sheet.scene("greenhouses", *frame.at([((x0 + x1) / 2, 0)])[0])
+        sheet.scene("greenhouses", *frame.point((x0 + x1) / 2, 0))
     sheet.take(frame.whole())
     scatter_trees(sheet, ground, 50, 2, 3.6)
 
@@ -241,7 +217,7 @@ def wastewater(sheet: Sheet, ground: Points, frame: Frame) -> None:
             lanes = max(1, int((split + d) / pitch))
             y = -d + (lane + 0.5) * (split + d) / lanes
             x = -w + (k + 0.5) * 2 * w / count
-            cx, cy = frame.at([(x, y)])[0]
+            cx, cy = frame.point(x, y)
             size = min(radius, (split + d) / 2 - 1)
             sheet.disc(DETAIL, cx, cy, size, (188, 186, 178), "paved", 1.5)
             sheet.disc(DETAIL, cx, cy, size - 1.2, sheet.vary(sludge, 5), "water", 0.8)
@@ -270,171 +246,7 @@ def wastewater(sheet: Sheet, ground: Points, frame: Frame) -> None:
     office = frame.inner(w * 0.55, split + 10, w * 0.85, split + 24)
     flat_block(sheet, office, (170, 168, 162), 6, units=3, building="industrial")
     for k in range(2):
-        cx, cy = frame.at([(w * 0.6 + 24 * k, d - 12)])[0]
+        cx, cy = frame.point(w * 0.6 + 24 * k, d - 12)
         sheet.disc(BUILDING, cx, cy, 8, (150, 152, 140), "roof", 9)
         sheet.disc(ROOFTOP, cx, cy, 5, (176, 178, 168), "roof", 10)
     scatter_trees(sheet, ground, 90, 2, 4)
-
-
-def airport(sheet: Sheet, ground: Points, frame: Frame) -> None:
-    """A runway with its markings, a taxiway, an apron with aircraft, a terminal, hangars."""
-    rng = sheet.rng
-    sheet.fill(AREA, ground, sheet.pick((120, 128, 76), (132, 132, 84), (106, 122, 70)), "meadow")
-    sheet.stripes(AREA, ground, frame.angle + 0.3, 44, 0.5, (126, 134, 80), "meadow")
-    name = sheet.namer.of("airport", 0.9)
-    sheet.map_area(ground, aeroway="aerodrome", name=name)
-    frame = frame.lengthwise()
-    frame = frame.tilted(float(rng.uniform(-0.10, 0.10)))
-    if rng.random() < 0.5:
-        frame = Frame(frame.cx, frame.cy, frame.angle + math.pi, frame.width, frame.depth)
-    w, d = frame.width / 2 - 10, frame.depth / 2 - 10
-    wide = float(rng.choice([24.0, 32.0, 45.0]))
-    y = -d + wide / 2 + 24
-    paving = sheet.pick((96, 97, 100), (120, 119, 116), (168, 164, 154), amount=4)
-    runway = frame.inner(-w, y - wide / 2, w, y + wide / 2)
-    sheet.fill(DETAIL, runway.whole(-3), (128, 126, 112), "runway")
-    sheet.fill(DETAIL, runway.whole(), paving, "runway")
-    _runway_marks(sheet, runway)
-    ref = f"{int(rng.integers(1, 19)):02d}"
-    sheet.map_area(runway.whole(), aeroway="runway", ref=ref)
-    taxi_y, taxi_w = y + wide / 2 + float(rng.uniform(45, 70)), float(rng.choice([12.0, 16.0, 20.0]))
-    concrete = sheet.pick((172, 168, 158), (140, 138, 134), (116, 116, 116))
-    taxi = [[(-w + 8, y), (-w + 24, taxi_y), (w - 24, taxi_y), (w - 8, y)]]
-    taxi += [[(x, y), (x, taxi_y)] for x in (-w * 0.35, w * 0.35)]
-    apron_w, apron_y = w * float(rng.uniform(0.45, 0.75)), taxi_y + 34
-    taxi += [[(x, taxi_y), (x, apron_y + 4)] for x in (-apron_w * 0.6, apron_w * 0.6)]
-    for part in taxi:
-        line = frame.at(part)
-        sheet.line(DETAIL, line, taxi_w, concrete, "runway")
-        sheet.line(DETAIL, line, 0.5, (206, 178, 60), "runway")
-        sheet.map_line(line, aeroway="taxiway", width=str(taxi_w))
-    # The runway lies over the taxiways' ends.
-    sheet.fill(DETAIL, runway.whole(), paving, "runway")
-    _runway_marks(sheet, runway)
-    apron_d = float(rng.uniform(70, 100))
-    apron = frame.inner(-apron_w, apron_y, apron_w, min(apron_y + apron_d, d - 60))
-    sheet.fill(DETAIL, apron.whole(), sheet.vary(concrete, 6), "runway")
-    for x in np.arange(-apron.width / 2 + 15, apron.width / 2, 15):
-        seam = apron.at([(x, -apron.depth / 2), (x, apron.depth / 2)])
-        sheet.line(
-            DETAIL,
-            seam,
-            0.5,
-            (int(concrete[0] * 0.9), int(concrete[1] * 0.9), int(concrete[2] * 0.9)),
-            "runway",
-        )
-    sheet.map_area(apron.whole(), aeroway="apron")
-    sheet.take(frame.rect(-w, -frame.depth / 2, w, taxi_y + taxi_w))
-    sheet.take(apron.whole(-8))
-    large = rng.random() < 0.5
-    span = float(rng.uniform(28, 38)) if large else float(rng.uniform(11, 17))
-    for x in np.arange(-apron.width / 2 + span * 0.7, apron.width / 2 - span * 0.5, span * 1.35):
-        rows = (apron.depth / 2 - span * 0.6,) if large else (-apron.depth * 0.2, apron.depth * 0.25)
-        for row in rows:
-            if rng.random() < 0.72:
-                px, py = apron.at([(x, row)])[0]
-                airplane(sheet, px, py, apron.angle + math.pi / 2 * (1 if large else rng.choice([-1, 1])), span)
-    plane = apron.at([(0, apron.depth / 4)])[0]
-    sheet.scene("airport apron with airplanes", *plane)
-    sheet.scene("airport apron with airplanes", *apron.at([(-apron.width / 3, 0)])[0])
-    for k in range(3):
-        sheet.scene("runway", *runway.at([(runway.width * (k - 1) * 0.41, 0)])[0])
-    _terminal(sheet, frame, apron, apron_w, d, large)
-    scatter_trees(sheet, frame.rect(-w, apron_y + 20, w, d + 8), 120, 2, 4.4)
-
-
-def _runway_marks(sheet: Sheet, runway: Frame) -> None:
-    white = (226, 226, 222)
-    w, d = runway.width / 2, runway.depth / 2
-    for x in np.arange(-w + 70, w - 70, 46):
-        sheet.fill(DETAIL, runway.rect(x, -0.5, x + 26, 0.5), white, "runway")
-    for side in (-1, 1):
-        for y in np.arange(-d + 2.5, d - 2, 3.6):
-            sheet.fill(DETAIL, runway.rect(*sorted_x(side * (w - 8), side * (w - 36), y, y + 1.7)), white, "runway")
-        for y in (-d * 0.45, d * 0.45):
-            box = runway.rect(*sorted_x(side * (w - 150), side * (w - 180), y - 2, y + 2))
-            sheet.fill(DETAIL, box, white, "runway")
-        for y in (-2.6, 1.0):
-            sheet.fill(DETAIL, runway.rect(*sorted_x(side * (w - 46), side * (w - 56), y, y + 1.6)), white, "runway")
-        sheet.line(DETAIL, runway.at([(-w, side * (d - 0.8)), (w, side * (d - 0.8))]), 0.7, white, "runway")
-    for side in (-1, 1):
-        for offset_y in (-1.5, 0.0, 1.5):
-            skid = runway.at([(side * (w - 140), offset_y * 2), (side * (w - 280), offset_y * 2)])
-            sheet.line(DETAIL, skid, 1.0, (70, 70, 72), "runway")
-
-
-def sorted_x(xa: float, xb: float, y0: float, y1: float) -> tuple[float, float, float, float]:
-    return min(xa, xb), y0, max(xa, xb), y1
-
-
-def airplane(sheet: Sheet, x: float, y: float, angle: float, span: float) -> None:
-    """Paint an aircraft of this wing span, nose along `angle`."""
-    plane = Frame(x, y, angle, 0, 0)
-    white = sheet.pick((236, 236, 238), (236, 236, 238), (206, 210, 216), (222, 206, 190), amount=4)
-    k = span / 2
-    swept = 0.55 if span > 20 else 0.08
-    nose, tail, belly = k * 1.05, -k * 1.0, max(0.8, k * 0.10)
-    wings = [(k * 0.25, 0), (k * 0.25 - swept * k, k), (-k * 0.05 - swept * k, k), (-k * 0.2, 0)]
-    for side in (1, -1):
-        sheet.fill(ROOFTOP, plane.at([(px, side * py) for px, py in wings]), white, "runway", 3)
-        stab = [(tail + k * 0.3, 0), (tail, k * 0.38), (tail - k * 0.08, k * 0.38), (tail + k * 0.02, 0)]
-        sheet.fill(ROOFTOP, plane.at([(px, side * py) for px, py in stab]), white, "runway", 4)
-        if span > 20:
-            engine = plane.rect(k * 0.02, side * k * 0.36 - 1, k * 0.26, side * k * 0.36 + 1)
-            sheet.fill(ROOFTOP, engine, (150, 152, 158), "runway", 3)
-    hull = [(nose, 0), (nose - belly * 1.6, belly), (tail + belly, belly * 0.8), (tail - belly, 0)]
-    hull += [(tail + belly, -belly * 0.8), (nose - belly * 1.6, -belly)]
-    sheet.fill(ROOFTOP, plane.at(hull), white, "runway", 5)
-    fin = sheet.pick((40, 70, 150), (180, 40, 40), (230, 160, 40), (40, 120, 90))
-    sheet.line(ROOFTOP, plane.at([(tail + k * 0.3, 0), (tail - belly, 0)]), max(0.6, k * 0.05), fin, "runway", 7)
-
-
-def _terminal(sheet: Sheet, frame: Frame, apron: Frame, apron_w: float, d: float, large: bool) -> None:
-    rng = sheet.rng
-    front = _local_y(frame, apron) + apron.depth / 2 + 4
-    if large:
-        block = frame.inner(-apron_w * 0.5, front, apron_w * 0.4, front + 24)
-        flat_block(
-            sheet,
-            block,
-            sheet.pick((206, 208, 210), (168, 172, 178)),
-            12,
-            units=12,
-            building="terminal",
-            aeroway="terminal",
-        )
-        sheet.scene("airport terminal", block.cx, block.cy)
-    else:
-        block = frame.inner(-12, front, 12, front + 12)
-        flat_block(sheet, block, (186, 182, 176), 6, units=2, building="terminal", aeroway="terminal")
-    for k in range(int(rng.integers(2, 5))):
-        x = apron_w * 0.5 + 34 * k
-        shed = frame.inner(x, front, x + 28, front + 24)
-        if x + 30 < frame.width / 2:
-            hall(sheet, shed, building="hangar", aeroway="hangar")
-    lot = frame.inner(-apron_w * 0.7, front + 30, apron_w * 0.3, min(front + 78, d + 4))
-    if lot.depth > 18:
-        parking(sheet, lot, full=float(rng.uniform(0.3, 0.8)))
-    tower = frame.at([(-apron_w * 0.6, front + 8)])[0]
-    sheet.disc(BUILDING, *tower, 4, (196, 196, 196), "roof", 26)
-
-
-def _local_y(outer: Frame, inner: Frame) -> float:
-    dx, dy = inner.cx - outer.cx, inner.cy - outer.cy
-    return -math.sin(outer.angle) * dx + math.cos(outer.angle) * dy
-
-
-def farmstead(sheet: Sheet, frame: Frame) -> None:
-    """A farm house, barns and silos around a yard."""
-    rng = sheet.rng
-    sheet.fill(DETAIL, frame.whole(), sheet.vary((162, 150, 128), 6), "paved")
-    palette = PALETTES[int(rng.integers(len(PALETTES)))]
-    house(sheet, frame.inner(-18, -14, -5, -5), palette, building="farm")
-    for x, y, w, d in ((2, -16, 26, -4), (-20, 2, 14, 14)):
-        hall(sheet, frame.inner(x, y, max(x + 8, w), d), building="barn")
-    for k in range(2):
-        cx, cy = frame.at([(20 + 6 * k, 8)])[0]
-        sheet.disc(BUILDING, cx, cy, 2.6, (206, 206, 200), "tank", 11)
-        sheet.map_area(circle(cx, cy, 2.6), man_made="silo")
-    sheet.map_area(frame.whole(), landuse="farmyard", name=sheet.namer.of("farm", 0.7))
-    tree_row(sheet, frame.at([(-24, -20)])[0], frame.at([(26, -20)])[0], 8, 2.5, 4.5)

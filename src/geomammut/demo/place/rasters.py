@@ -11,10 +11,10 @@ from affine import Affine
 from PIL import Image
 from rasterio.enums import ColorInterp
 
-from geomammut.demo.place_map import CRS, EAST, NORTH
-from geomammut.demo.place_plan import DISTRICT_M, Plan
-from geomammut.demo.place_sheet import Scene
-from geomammut.demo.place_surfaces import IGNORED_COLOUR, LAND_CLASSES
+from geomammut.demo.place.osm_map import CRS, EAST, NORTH
+from geomammut.demo.place.plan import DISTRICT_M, Plan
+from geomammut.demo.place.sheet import Scene
+from geomammut.demo.place.surfaces import IGNORED_COLOUR, LAND_CLASSES
 from geomammut.files import write_json
 
 Bytes = npt.NDArray[np.uint8]

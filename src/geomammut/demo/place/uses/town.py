@@ -1,160 +1,24 @@
-"""Town lots of the demo place: houses, apartments, shops, schools, parks, cemeteries, construction sites."""
+"""What a town has besides homes: shops, schools, parks, cemeteries, construction sites, industry."""
 
 import itertools
 import math
 
 import numpy as np
 
-from geomammut.demo.place_buildings import (
+from geomammut.demo.place.shapes import Frame, Points, area, blob, circle, closed, inside, smooth
+from geomammut.demo.place.sheet import AREA, BUILDING, DETAIL, ROOFTOP, TREE, WATER, Sheet
+from geomammut.demo.place.things import (
     FLAT_ROOFS,
-    PALETTES,
     flat_block,
     gable,
     hall,
-    house,
-    inside,
     lawn,
     parking,
     path,
     scatter_trees,
     tree_row,
 )
-from geomammut.demo.place_sheet import (
-    AREA,
-    BUILDING,
-    DETAIL,
-    ROOFTOP,
-    TREE,
-    WATER,
-    Frame,
-    Points,
-    Sheet,
-    along,
-    blob,
-    circle,
-    smooth,
-)
-from geomammut.demo.place_sports import pitch, running_track
-
-
-def residential(sheet: Sheet, ground: Points, streets: list[Points]) -> None:
-    """Stand houses along both sides of the streets, with drives, gardens, pools and trees."""
-    rng = sheet.rng
-    sheet.fill(AREA, ground, sheet.pick((94, 116, 62), (106, 118, 68), (84, 108, 58)), "lawn")
-    sheet.map_area(ground, landuse="residential")
-    palette = PALETTES[int(rng.integers(len(PALETTES)))]
-    terrace = rng.random() < 0.22
-    gap = float(rng.uniform(14.5, 23))
-    setback = float(rng.uniform(8.5, 13))
-    pools = float(rng.choice([0.04, 0.12, 0.3]))
-    kind = str(rng.choice(["house", "residential", "detached"]))
-    spots: list[tuple[float, float]] = []
-    for street in streets:
-        for side in (-1, 1):
-            step = 46.0 if terrace else gap
-            for at, heading in zip(*along(street, step, float(rng.uniform(8, 16))), strict=True):
-                angle = math.atan2(heading[1], heading[0]) + (math.pi if side > 0 else 0)
-                normal = side * np.array([-heading[1], heading[0]])
-                wide = 36.0 if terrace else float(rng.uniform(9.5, min(16, gap - 4)))
-                deep = float(rng.uniform(7.5, 10.5))
-                x, y = at + normal * (setback + deep / 2 + rng.normal(0, 0.5))
-                frame = Frame(x, y, angle + float(rng.normal(0, 0.03)), wide, deep)
-                if not sheet.free_ground(frame.whole(-1.0)):
-                    continue
-                if not terrace and rng.random() < 0.25:
-                    frame = Frame(x, y, angle + math.pi / 2, deep, min(wide, 11))
-                if terrace:
-                    _terrace(sheet, frame, palette)
-                else:
-                    house(sheet, frame, palette, building=kind, addr__housenumber=str(rng.integers(1, 120)))
-                    _garden(sheet, Frame(x, y, angle, wide, deep), setback, pools)
-                if rng.random() < 0.35:
-                    spots.append((x, y))
-    for x, y in spots[:: max(1, len(spots) // 8)]:
-        sheet.scene("residential houses", x, y)
-    scatter_trees(sheet, ground, int(rng.integers(250, 620)), 1.6, 4.6)
-
-
-def _terrace(sheet: Sheet, frame: Frame, palette: tuple[tuple[int, int, int], ...]) -> None:
-    colour = sheet.pick(*palette)
-    gable(sheet, frame, colour, 6.0)
-    for x in np.arange(-frame.width / 2 + 6, frame.width / 2 - 3, 6.0):
-        sheet.line(ROOFTOP, frame.at([(x, -frame.depth / 2), (x, frame.depth / 2)]), 0.5, (90, 80, 76), "roof", 8.0)
-    sheet.map_area(frame.whole(), building="terrace")
-    sheet.take(frame.whole())
-
-
-def _garden(sheet: Sheet, frame: Frame, setback: float, pools: float) -> None:
-    """Paint a drive to the street, and behind the house a pool, a shed or a terrace. Local y runs from the street."""
-    rng = sheet.rng
-    w, d = frame.width / 2, frame.depth / 2
-    x = w - 2.5 if rng.random() < 0.5 else -w - 0.5
-    sheet.fill(DETAIL, frame.rect(x, -d - setback + 3.5, x + 3.2, -d + 1), sheet.vary((164, 158, 148), 8), "paved")
-    if rng.random() < pools:
-        px, py = rng.uniform(-w + 3, w - 3), d + rng.uniform(6, 9)
-        size = rng.uniform(2.2, 3.0), rng.uniform(3.5, 5.5)
-        rim = frame.rect(px - size[1] - 1.2, py - size[0] - 1.2, px + size[1] + 1.2, py + size[0] + 1.2)
-        if sheet.free_ground(rim):
-            pool = frame.rect(px - size[1], py - size[0], px + size[1], py + size[0])
-            sheet.fill(DETAIL, rim, (206, 200, 188), "paved")
-            sheet.fill(DETAIL, pool, sheet.pick((72, 172, 196), (92, 190, 206), (60, 150, 184)), "water")
-            sheet.map_area(pool, leisure="swimming_pool", access="private")
-            sheet.take(rim)
-    elif rng.random() < 0.25:
-        shed = frame.inner(-w, d + 7, -w + 3.5, d + 10)
-        if sheet.free_ground(shed.whole()):
-            sheet.fill(BUILDING, shed.whole(), sheet.pick((120, 104, 90), (96, 98, 100)), "roof", 2.5)
-            sheet.map_area(shed.whole(), building="shed")
-            sheet.take(shed.whole())
-
-
-def apartments(sheet: Sheet, ground: Points, frame: Frame) -> None:
-    rng = sheet.rng
-    lawn(sheet, ground)
-    sheet.map_area(ground, landuse="residential", residential="apartments")
-    frame = frame.tilted(float(rng.choice([0, 0, rng.uniform(-0.5, 0.5)]))).lengthwise()
-    w, d = frame.width / 2 - 6, frame.depth / 2 - 6
-    colour = sheet.pick(*FLAT_ROOFS)
-    towers = rng.random() < 0.3
-    if towers:
-        for x in np.arange(-w + 14, w - 10, 52):
-            for y in np.arange(-d + 14, d - 10, 52):
-                size = float(rng.uniform(20, 26))
-                block = frame.inner(x - size / 2, y - size / 2, x + size / 2, y + size / 2)
-                flat_block(
-                    sheet,
-                    block,
-                    sheet.vary(colour),
-                    float(rng.uniform(26, 46)),
-                    units=3,
-                    building="apartments",
-                )
-                sheet.scene("apartment blocks", block.cx, block.cy)
-    else:
-        deep = float(rng.uniform(12, 16))
-        for y in np.arange(-d, d - deep, float(rng.uniform(36, 48))):
-            x = -w
-            while x < w - 30:
-                wide = min(float(rng.uniform(42, 80)), w - x)
-                block = frame.inner(x, y, x + wide, y + deep)
-                tall = float(rng.uniform(12, 24))
-                flat_block(sheet, block, sheet.vary(colour), tall, units=int(wide / 12), building="apartments")
-                if rng.random() < 0.7:
-                    sheet.scene("apartment blocks", block.cx, block.cy)
-                x += wide + 12
-    for _ in range(5):
-        spot = frame.inner(0, 0, float(rng.uniform(34, 60)), 17)
-        cx, cy = frame.at([(rng.uniform(-w + 25, w - 25), rng.uniform(-d + 10, d - 10))])[0]
-        lot = Frame(cx, cy, spot.angle, spot.width, spot.depth)
-        if sheet.free_ground(lot.whole(-2)):
-            parking(sheet, lot, full=0.7)
-    scatter_trees(sheet, ground, int(len_area(ground) / 220), 2.2, 4.8)
-
-
-def len_area(outline: Points) -> float:
-    """Return a polygon's area, m²."""
-    x, y = outline[:, 0], outline[:, 1]
-    return float(abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2)
+from geomammut.demo.place.uses.pitches import pitch, running_track
 
 
 def commercial(sheet: Sheet, ground: Points, frame: Frame) -> None:
@@ -185,11 +49,11 @@ def commercial(sheet: Sheet, ground: Points, frame: Frame) -> None:
     if rng.random() < 0.5:
         solar = store.inner(-store.width * 0.3, -store.depth * 0.35, store.width * 0.3, 0)
         sheet.stripes(ROOFTOP, solar.whole(), solar.angle, 3.0, 0.7, (44, 54, 84), "roof")
-    sheet.map_node(*store.at([(0, 2)])[0], amenity="cafe", name=sheet.namer.of("cafe"))
-    sheet.scene("shopping centre", *frame.at([(split - 14, store_y)])[0])
+    sheet.map_node(*store.point(0, 2), amenity="cafe", name=sheet.namer.of("cafe"))
+    sheet.scene("shopping centre", *frame.point(split - 14, store_y))
     parking(sheet, frame.inner(split + 2, -d, w, d), full=float(rng.uniform(0.25, 0.9)))
     for side in (-1, 1):
-        tree_row(sheet, frame.at([(-w, side * (d + 3))])[0], frame.at([(w, side * (d + 3))])[0], 12)
+        tree_row(sheet, frame.point(-w, side * (d + 3)), frame.point(w, side * (d + 3)), 12)
 
 
 def school(sheet: Sheet, ground: Points, frame: Frame) -> None:
@@ -213,7 +77,7 @@ def school(sheet: Sheet, ground: Points, frame: Frame) -> None:
         parts.append((x0, (y0 + y1) / 2, x1, (y0 + y1) / 2 + wing))
     for part in parts:
         flat_block(sheet, frame.inner(*part), colour, 8.5, units=5, building="school")
-    sheet.scene("school", *frame.at([((x0 + x1) / 2, (y0 + y1) / 2)])[0])
+    sheet.scene("school", *frame.point((x0 + x1) / 2, (y0 + y1) / 2))
     for x in (-w + 40, -w + 60):
         court = frame.inner(x - 7, d - 34, x + 7, d - 8)
         if sheet.free_ground(court.whole()):
@@ -236,7 +100,7 @@ def park(sheet: Sheet, ground: Points, frame: Frame) -> None:
     sheet.map_area(ground, leisure="park", name=sheet.namer.of("park", 0.8))
     w, d = frame.width / 2, frame.depth / 2
     if rng.random() < 0.75:
-        x, y = frame.at([(rng.uniform(-0.4, 0.4) * w, rng.uniform(-0.4, 0.4) * d)])[0]
+        x, y = frame.point(rng.uniform(-0.4, 0.4) * w, rng.uniform(-0.4, 0.4) * d)
         pond = blob(rng, x, y, w * rng.uniform(0.22, 0.42), d * rng.uniform(0.2, 0.4))
         sheet.fill(WATER, pond + (pond - pond.mean(axis=0)) * 0.06, (140, 138, 100), "grass")
         sheet.fill(WATER, pond, sheet.pick((54, 84, 76), (62, 96, 104), (72, 92, 70)), "water")
@@ -248,10 +112,10 @@ def park(sheet: Sheet, ground: Points, frame: Frame) -> None:
         line = smooth(np.concatenate([ends[a : a + 1], bend, ends[b : b + 1]]), 4)
         path(sheet, line, 3.0)
         sheet.take_line(line, 2)
-    ring = circle(*frame.at([(0, 0)])[0], min(w, d) * 0.8, 40)
-    path(sheet, np.concatenate([ring, ring[:1]]), 2.5)
+    ring = circle(*frame.point(0, 0), min(w, d) * 0.8, 40)
+    path(sheet, closed(ring), 2.5)
     if rng.random() < 0.6:
-        x, y = frame.at([(w * 0.5, -d * 0.5)])[0]
+        x, y = frame.point(w * 0.5, -d * 0.5)
         sheet.disc(DETAIL, x, y, 9, (214, 190, 144), "paved")
         for _ in range(5):
             sx, sy = np.array([x, y]) + rng.uniform(-6, 6, 2)
@@ -264,7 +128,7 @@ def park(sheet: Sheet, ground: Points, frame: Frame) -> None:
             )
         sheet.map_area(circle(x, y, 9), leisure="playground")
     sheet.scene("park", frame.cx, frame.cy)
-    scatter_trees(sheet, ground, int(len_area(ground) / 110), 2.5, 5.6)
+    scatter_trees(sheet, ground, int(area(ground) / 110), 2.5, 5.6)
 
 
 def cemetery(sheet: Sheet, ground: Points, frame: Frame) -> None:
@@ -295,9 +159,9 @@ def cemetery(sheet: Sheet, ground: Points, frame: Frame) -> None:
                         stone = sheet.pick((196, 194, 188), (120, 118, 116), (160, 156, 150), (84, 84, 86), amount=10)
                         sheet.fill(DETAIL, frame.rect(x - 0.6, y - 1.1, x + 0.6, y + 0.9), stone, "thing", 0.9)
     for x in xs:
-        tree_row(sheet, frame.at([(x + 2.5, -d)])[0], frame.at([(x + 2.5, d)])[0], float(rng.uniform(11, 24)), 2, 4)
-    sheet.scene("cemetery", *frame.at([(w * 0.45, d * 0.4)])[0])
-    sheet.scene("cemetery", *frame.at([(-w * 0.45, -d * 0.4)])[0])
+        tree_row(sheet, frame.point(x + 2.5, -d), frame.point(x + 2.5, d), float(rng.uniform(11, 24)), 2, 4)
+    sheet.scene("cemetery", *frame.point(w * 0.45, d * 0.4))
+    sheet.scene("cemetery", *frame.point(-w * 0.45, -d * 0.4))
     scatter_trees(sheet, ground, 40, 2, 4)
 
 
@@ -309,7 +173,7 @@ def construction(sheet: Sheet, ground: Points, frame: Frame) -> None:
     sheet.map_area(ground, landuse="construction")
     w, d = frame.width / 2, frame.depth / 2
     for _ in range(9):
-        x, y = frame.at([(rng.uniform(-w, w), rng.uniform(-d, d))])[0]
+        x, y = frame.point(rng.uniform(-w, w), rng.uniform(-d, d))
         patch = blob(rng, x, y, rng.uniform(10, 30), rng.uniform(8, 22), 0.4)
         if all(inside(ground, *p) for p in patch):
             sheet.fill(AREA, patch, sheet.vary(soil, 16), "soil")
@@ -343,7 +207,7 @@ def construction(sheet: Sheet, ground: Points, frame: Frame) -> None:
     )
     sheet.line(TREE, arm, 1.3, (226, 186, 60), "thing", 34)
     for _ in range(30):
-        cx, cy = frame.at([(rng.uniform(-w, w) * 0.9, rng.uniform(-d, d) * 0.9)])[0]
+        cx, cy = frame.point(rng.uniform(-w, w) * 0.9, rng.uniform(-d, d) * 0.9)
         stack = Frame(cx, cy, float(rng.uniform(0, 3)), float(rng.uniform(2, 9)), 2.4)
         if sheet.free_ground(stack.whole()):
             sheet.fill(

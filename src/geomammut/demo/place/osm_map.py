@@ -9,9 +9,10 @@ import pyproj
 import shapely
 from osmium.osm.mutable import Node, Relation, Way
 
-from geomammut.demo.place_names import HOSTILE_NAMES
-from geomammut.demo.place_plan import DISTRICT_M, Plan
-from geomammut.demo.place_sheet import Feature, Points, Sheet, circle
+from geomammut.demo.place.names import HOSTILE_NAMES
+from geomammut.demo.place.plan import DISTRICT_M, Plan
+from geomammut.demo.place.shapes import Points, circle, closed, pieces, ring
+from geomammut.demo.place.sheet import Feature, Sheet
 from geomammut.files import write_json
 
 # The place lies in the open Mediterranean, so that nobody takes it for a real one.
@@ -78,7 +79,7 @@ def _with_hostile_names(features: Iterable[Feature]) -> list[Feature]:
     """Give a few named features the names that programs trip over, each to another kind of feature."""
     left = list(HOSTILE_NAMES)
     done: set[str] = set()
-    renamed = []
+    renamed: list[Feature] = []
     for feature in features:
         kind = next(
             (f"{k}={v}" for k, v in feature.tags.items() if k in ("landuse", "leisure", "natural", "amenity", "shop")),
@@ -86,8 +87,9 @@ def _with_hostile_names(features: Iterable[Feature]) -> list[Feature]:
         )
         if left and kind and "name" in feature.tags and kind not in done:
             done.add(kind)
-            feature = feature._replace(tags={**feature.tags, "name": left.pop(0)})
-        renamed.append(feature)
+            renamed.append(feature._replace(tags={**feature.tags, "name": left.pop(0)}))
+        else:
+            renamed.append(feature)
     return renamed
 
 
@@ -132,8 +134,8 @@ def write_areas(folder: Path, plan: Plan) -> None:
         ]
     )
     for name, area in (("train", shapely.difference(square, held)), ("heldout", held)):
-        outline = np.asarray(shapely.segmentize(shapely.simplify(area, 0), DISTRICT_M).exterior.coords)
-        ring = degrees(outline).round(9).tolist()[::-1]  # counter-clockwise, as RFC 7946 asks
-        geometry = {"type": "Polygon", "coordinates": [ring]}
+        (outline,) = pieces(shapely.segmentize(shapely.simplify(area, 0), DISTRICT_M))
+        corners = degrees(closed(ring(outline))).round(9).tolist()[::-1]  # counter-clockwise, as RFC 7946 asks
+        geometry = {"type": "Polygon", "coordinates": [corners]}
         feature = {"type": "Feature", "properties": {"name": name}, "geometry": geometry}
         write_json(folder / f"{name}.geojson", {"type": "FeatureCollection", "features": [feature]})

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
 
-from geomammut.demo.place_sheet import Scene
-from geomammut.demo.place_web_text import GROUND_KINDS, aerial_text, ground_text
+from geomammut.demo.place.sheet import Scene
+from geomammut.demo.place.web_text import GROUND_KINDS, aerial_text, ground_text
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -108,7 +108,7 @@ def _broken(folder: Path, k: int, url: str) -> str:
     return name
 
 
-def _ramp(top: Sequence[float], bottom: Sequence[float], width: int, height: int) -> Image.Image:
+def _ramp(top: npt.ArrayLike, bottom: npt.ArrayLike, width: int, height: int) -> Image.Image:
     t = np.linspace(0, 1, height)[:, None, None]
     plane = np.asarray(top) * (1 - t) + np.asarray(bottom) * t
     return Image.fromarray(np.broadcast_to(plane, (height, width, 3)).astype(np.uint8).copy())

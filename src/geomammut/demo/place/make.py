@@ -1,7 +1,4 @@
-"""The demo place: a procedural stretch of land, written as the files that a user would bring.
-
-Everything follows from a seed: a mosaic, a map, a class mask, areas for training and measuring, and a web table.
-"""
+"""Makes a place: plans it, draws and renders it in bands of rows, and writes its files."""
 
 import json
 import multiprocessing
@@ -13,13 +10,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from geomammut.demo.place_layout import Layout
-from geomammut.demo.place_map import write_areas, write_map
-from geomammut.demo.place_plan import DISTRICT_M, Plan, make_plan
-from geomammut.demo.place_render import Camera, make_textures
-from geomammut.demo.place_sheet import Feature, Scene
-from geomammut.demo.place_web import write_web
-from geomammut.demo.place_windows import write_classes, write_mosaic, write_scenes, write_windows
+from geomammut.demo.place.camera.camera import Camera
+from geomammut.demo.place.camera.textures import make_textures
+from geomammut.demo.place.layout import Layout
+from geomammut.demo.place.osm_map import write_areas, write_map
+from geomammut.demo.place.plan import DISTRICT_M, Plan, make_plan
+from geomammut.demo.place.rasters import write_classes, write_mosaic, write_scenes, write_windows
+from geomammut.demo.place.sheet import Feature, Scene
+from geomammut.demo.place.web import write_web
 from geomammut.errors import UserError
 from geomammut.files import whole_folder, write_json
 from geomammut.progress import track
@@ -34,7 +32,7 @@ class _Band(NamedTuple):
     """Some rows of one place, for one process to render into shared files."""
 
     seed: int
-    count: int
+    districts: int  # along a side
     hold_out: bool
     rows: range
     folder: Path
@@ -125,17 +123,17 @@ def _render(bands: list[_Band]) -> list[_Rendered]:
 
 
 def _render_band(band: _Band) -> _Rendered:
-    plan: Plan = make_plan(band.seed, band.count, hold_out=band.hold_out)
+    plan: Plan = make_plan(band.seed, band.districts, hold_out=band.hold_out)
     layout = Layout(plan)
     camera = Camera(plan, make_textures(band.seed % WEB_SEED))
-    pixels, classes = _pixels(band.folder, band.name, band.count, "r+")
+    pixels, classes = _pixels(band.folder, band.name, band.districts, "r+")
     features: list[Feature] = []
     scenes: list[Scene] = []
     if band.rows.start == 0:
         features += layout.network.sheet.features
         scenes += layout.network.sheet.scenes
     for j in band.rows:
-        for i in range(band.count):
+        for i in range(band.districts):
             part = slice(j * DISTRICT_M, (j + 1) * DISTRICT_M), slice(i * DISTRICT_M, (i + 1) * DISTRICT_M)
             pixels[part], classes[part] = camera.tile(i, j, layout.near(i, j))
             if (i, j) in plan.districts:

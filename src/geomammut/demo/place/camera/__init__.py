@@ -1,0 +1,1 @@
+"""The camera over the place: sheets become pixels and land classes."""
