@@ -42,7 +42,7 @@ def our_step() -> Callable[[], float]:
     from geomammut.model.tokenizer import ClipTokenizer
     from geomammut.training.data import Batch
     from geomammut.training.recipe import Recipe, Stage
-    from geomammut.training.trainer import _optimizer, train_step
+    from geomammut.training.trainer import new_optimizer, train_step
 
     images, tokens = batch()
 
@@ -59,7 +59,7 @@ def our_step() -> Callable[[], float]:
     )
     plan = Recipe(pairs={"none": ""}, stages=[Stage(name="s", mix={"none": 1.0}, samples=BATCH)])
     model = Mammut(config, Given(CONTEXT)).train()
-    optimizer = _optimizer(model, plan.optimizer)
+    optimizer = new_optimizer(model, plan.optimizer)
     given = Batch(images, [str(number) for number in range(BATCH)], [[]] * BATCH)
     return lambda: train_step(model, optimizer, given, plan)["loss"]
 

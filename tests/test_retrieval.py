@@ -161,8 +161,9 @@ def test_mistakes_end_in_one_line(benchmark: tuple[Path, Path], tmp_path: Path, 
         assert "\n" not in str(raised.value)
         return str(raised.value)
 
-    assert "it has test (12), train (1)" in complaint(split="tset")
-    assert "no annotations" in complaint(annotations=tmp_path / "none.json")
+    assert "its splits are: test (12), train (1)" in complaint(split="tset")
+    assert "--split" in complaint(split=None)
+    assert "not found" in complaint(annotations=tmp_path / "none.json")
     assert "no folder" in complaint(images=tmp_path / "none")
     assert "either" in complaint(pairs=tmp_path)
     assert "no protocol" in complaint(protocol="skyscrpit")

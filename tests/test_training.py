@@ -21,11 +21,14 @@ from safetensors.torch import load_file
 
 import geomammut
 from geomammut.errors import UserError
+from geomammut.model.config import MammutConfig, TextConfig, VisionConfig
+from geomammut.model.mammut import Mammut
+from geomammut.model.tokenizer import Tokenizer
 from geomammut.pairs.pair_set import PairSet
 from geomammut.training.data import DIRECTIONS, Augment, BatchLoader, equal_captions, sample_order
 from geomammut.training.losses import CAPTION_CHUNK, caption_loss, infonce, sigmoid_focal
-from geomammut.training.recipe import AugmentPart, OptimizerPart, Recipe, read_recipe
-from geomammut.training.trainer import learning_rate, train
+from geomammut.training.recipe import AugmentPart, LossPart, OptimizerPart, Recipe, read_recipe
+from geomammut.training.trainer import learning_rate, losses, train
 
 RECIPE = """
 batch_size = 16
@@ -101,6 +104,28 @@ def test_the_caption_loss_in_chunks_has_the_gradient_of_the_whole() -> None:
         torch.autograd.grad(loss, (states, head)), torch.autograd.grad(whole, (states, head)), strict=True
     ):
         torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-4)
+
+
+def test_texts_grouped_by_length_give_the_losses_of_the_padded_batch() -> None:
+    torch.manual_seed(0)
+    captions = ["a", "a red roof", "a b", "a lake beside a wood and a road to a farm", "ab", "a red roof", "b"]
+    tokenizer = Tokenizer.train(captions, 400, 24)
+    text = TextConfig(
+        context_length=24, vocab_size=tokenizer.vocab_size, width=16, layers=2, heads=2,
+        start_token=tokenizer.start, end_token=tokenizer.end,
+    )  # fmt: skip
+    vision = VisionConfig(image_size=16, patch_size=8, width=16, layers=1, heads=2)
+    model = Mammut(MammutConfig(vision=vision, text=text), tokenizer)
+    images = torch.randn(len(captions), 3, 16, 16)
+    found = losses(model, model.visual.tokens(images), captions, LossPart())
+
+    tokens = tokenizer(captions)
+    logits = model.log_logit_scale.exp() * model.encode_image(images) @ model.encode_text(tokens).T
+    same = torch.tensor([[one == other for other in captions] for one in captions])
+    assert torch.allclose(found["contrastive"], infonce(logits, same), atol=1e-5)
+    labels = tokens[:, 1:].masked_fill(tokens[:, 1:] == tokenizer.pad, -100)
+    whole = F.cross_entropy(model.caption_logits(images, tokens).flatten(0, 1), labels.flatten())
+    assert torch.allclose(found["caption"], whole, atol=1e-5)
 
 
 @settings(max_examples=30)

@@ -85,6 +85,8 @@ def read_karpathy(annotations: Path, split: str) -> list[KarpathyEntry]:
     entries = content.get("images") if isinstance(content, dict) else None
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise UserError(f'annotations {annotations} are not in the Karpathy layout: no list "images" of objects')
+    if entries and not any("split" in entry for entry in entries):
+        raise UserError(f'annotations {annotations} are not in the Karpathy layout: no entry of "images" has a "split"')
     splits = Counter(str(entry.get("split")) for entry in entries)
     if split not in splits:
         found = ", ".join(f"{name} ({count})" for name, count in sorted(splits.items())) or "none"

@@ -66,7 +66,7 @@ def run(plan: Recipe, out: Path, *, resume: bool, extra_loss: ExtraLoss | None =
     torch.manual_seed(plan.seed)
     model = _start_model(plan, sets)
     model.to(device).train()
-    optimizer = _optimizer(model, plan.optimizer)
+    optimizer = new_optimizer(model, plan.optimizer)
     write_json(out / "recipe.json", plan.model_dump(mode="json"))
     log = _Log(out / "log.jsonl")
     stage_index, step = 0, 0
@@ -147,15 +147,18 @@ def losses(model: Mammut, image_tokens: Tensor, captions: list[str], part: LossP
     """Return the weighted-in terms of the loss: "contrastive" and "caption", where their weight is not 0."""
     tokens = model.tokenizer(captions)
     valid = model.text.valid(tokens)
-    longest = int(valid.sum(dim=1).max())
-    if not model.config.text.average_padding:
-        tokens, valid = tokens[:, :longest], valid[:, :longest]
+    groups = length_groups(valid)
     tokens, valid = tokens.to(model.device), valid.to(model.device)
     terms = {}
     if part.contrastive_weight:
         images = torch.nn.functional.normalize(model.visual.pool(image_tokens).float(), dim=-1)
-        texts = model.encode_text(tokens).float()
-        logits = model.log_logit_scale.exp() * images @ texts.T
+        order = torch.cat([rows for rows, _ in groups])
+        # A model whose text embedding averages the pads, too, has to read them.
+        texts = [
+            model.encode_text(tokens[rows] if model.config.text.average_padding else tokens[rows, :longest])
+            for rows, longest in groups
+        ]
+        logits = model.log_logit_scale.exp() * images @ torch.cat(texts)[order.argsort()].float().T
         same = torch.from_numpy(equal_captions(captions)).to(model.device)
         if part.contrastive == "infonce":
             terms["contrastive"] = infonce(logits, same)
@@ -163,10 +166,29 @@ def losses(model: Mammut, image_tokens: Tensor, captions: list[str], part: LossP
             gamma = part.focal_gamma if part.contrastive == "focal" else 0.0
             terms["contrastive"] = sigmoid_focal(logits + model.logit_bias, same, gamma)
     if part.caption_weight:
-        states = model.text.decode(tokens[:, :-1], model.image_memory(image_tokens))
-        labelled = valid[:, 1:]
-        terms["caption"] = caption_loss(states[labelled], model.text.text_projection, tokens[:, 1:][labelled])
+        memory = model.image_memory(image_tokens)
+        states, labels = [], []
+        for rows, longest in groups:
+            labelled = valid[rows, 1:longest]
+            states.append(model.text.decode(tokens[rows, : longest - 1], memory[rows])[labelled])
+            labels.append(tokens[rows, 1:longest][labelled])
+        terms["caption"] = caption_loss(torch.cat(states), model.text.text_projection, torch.cat(labels))
     return terms
+
+
+def length_groups(valid: Tensor, groups: int = 4) -> list[tuple[Tensor, int]]:
+    """Divide texts by length, so that short ones are not padded to the longest of the batch.
+
+    Args:
+        valid: [B, L], True where a text has a token.
+        groups: At most how many groups.
+
+    Returns:
+        Each group's rows, and the length of its longest text.
+    """
+    lengths = valid.sum(dim=1)
+    shortest_first = lengths.argsort(stable=True)
+    return [(rows, int(lengths[rows[-1]])) for rows in shortest_first.chunk(groups)]
 
 
 def learning_rate(part: OptimizerPart, step: int, steps: int) -> float:
@@ -237,11 +259,12 @@ def _start_model(plan: Recipe, sets: Mapping[str, PairSet]) -> Mammut:
     return model
 
 
-def _optimizer(model: Mammut, part: OptimizerPart) -> torch.optim.AdamW:
+def new_optimizer(model: Mammut, part: OptimizerPart) -> torch.optim.AdamW:
+    """Return AdamW over a model's parameters; vectors and scalars do not decay."""
     decayed = [parameter for parameter in model.parameters() if parameter.ndim >= 2]
     others = [parameter for parameter in model.parameters() if parameter.ndim < 2]
     groups: list[dict[str, Any]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=part.lr, betas=(0.9, part.beta2), weight_decay=part.weight_decay)
+    return torch.optim.AdamW(groups, lr=part.lr, betas=(0.9, part.beta2), weight_decay=part.weight_decay, fused=True)
 
 
 def _checkpoint_to_resume(plan: Recipe, out: Path, resume: bool) -> Checkpoint | None:
