@@ -43,11 +43,13 @@ class _Map(osmium.SimpleHandler):
         self.areas: list[tuple[dict[str, str], shapely.Geometry]] = []
         self.names: set[str] = set()
         self.relations: list[str | None] = []
+        self.assembled = 0
         self._wkb = osmium.geom.WKBFactory()
 
     def area(self, area: osmium.osm.Area) -> None:
         tags = {tag.k: tag.v for tag in area.tags}
         self.names.add(tags.get("name", ""))
+        self.assembled += not area.from_way() and area.num_rings()[0] > 0
         self.areas.append((tags, shapely.from_wkb(self._wkb.create_multipolygon(area))))
 
     def relation(self, relation: osmium.osm.Relation) -> None:
@@ -86,6 +88,7 @@ def test_buildings_of_the_map_lie_on_building_pixels(place: Path, place_map: _Ma
 
 def test_the_map_holds_holes_routes_and_hostile_names(place_map: _Map) -> None:
     assert {"multipolygon", "route"} <= set(place_map.relations)
+    assert place_map.relations.count("multipolygon") == place_map.assembled, "every multipolygon's rings close"
     assert any(len(part.interiors) for _, shape in place_map.areas for part in shapely.get_parts(shape))
     assert HOSTILE_NAMES[0] in place_map.names
 

@@ -8,7 +8,7 @@ import shapely
 
 from geomammut.demo.place.plan import DISTRICT_M, Plan
 from geomammut.demo.place.shapes import Points
-from geomammut.demo.place.sheet import Sheet
+from geomammut.demo.place.sheet import BRIDGE, DECK, MARKING, ROAD, Sheet
 
 Values = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -28,6 +28,15 @@ class Way(NamedTuple):
 
     points: Points
     bridge: bool
+
+    @property
+    def levels(self) -> tuple[int, int]:
+        """The levels of the way itself and of the markings on it."""
+        return (BRIDGE, DECK) if self.bridge else (ROAD, MARKING)
+
+    @property
+    def tags(self) -> dict[str, str]:
+        return {"bridge": "yes", "layer": "1"} if self.bridge else {}
 
 
 def plan_line(axis: str, line: float, run: Values) -> Points:

@@ -7,7 +7,7 @@ import numpy as np
 from geomammut.demo.place.network.lines import Ground, Values, bridges, cut, plan_line
 from geomammut.demo.place.plan import DISTRICT_M
 from geomammut.demo.place.shapes import Points, along, offset, smooth
-from geomammut.demo.place.sheet import BRIDGE, DECK, MARKING, ROAD
+from geomammut.demo.place.sheet import ROAD
 from geomammut.demo.place.things import car
 
 OFFSET, CARRIAGEWAY, LINK = 8.2, 11.0, 6.0  # from the centre line, and widths, metres
@@ -27,7 +27,7 @@ def lay_motorway(ground: Ground, axis: str, line: int) -> None:
         way_points = np.round(offset(centre, side * OFFSET), 2)
         for way in cut(way_points if side > 0 else way_points[::-1], wet if side > 0 else wet[::-1]):
             height = 6.0 if way.bridge else None
-            level, top = (BRIDGE, DECK) if way.bridge else (ROAD, MARKING)
+            level, top = way.levels
             if way.bridge:
                 sheet.line(level, way.points, CARRIAGEWAY + 3, (190, 186, 178), "road", height)
             sheet.line(level, way.points, CARRIAGEWAY, grey, "road", height)
@@ -36,8 +36,7 @@ def lay_motorway(ground: Ground, axis: str, line: int) -> None:
             for rim in (-1, 1):
                 edge = offset(way.points, rim * (CARRIAGEWAY / 2 - 1.0))
                 sheet.line(top, edge, 0.5, (206, 206, 202), "road", height)
-            extra = {"bridge": "yes", "layer": "1"} if way.bridge else {}
-            sheet.map_line(way.points, highway="motorway", oneway="yes", ref=ref, lanes="2", **extra)
+            sheet.map_line(way.points, highway="motorway", oneway="yes", ref=ref, lanes="2", **way.tags)
         spots, headings = along(way_points, 9.0)
         for k in range(len(spots)):
             if rng.random() < 0.13:

@@ -7,7 +7,7 @@ import numpy as np
 from geomammut.demo.place.network.lines import Ground, Values, bridges, cut, plan_line
 from geomammut.demo.place.plan import DISTRICT_M, Edge
 from geomammut.demo.place.shapes import Frame, Points, along, normals, offset
-from geomammut.demo.place.sheet import BRIDGE, DECK, MARKING, ROAD, Sheet
+from geomammut.demo.place.sheet import DECK, MARKING, ROAD, Sheet
 
 
 def lay_railway(ground: Ground, axis: str, line: int) -> None:
@@ -18,14 +18,13 @@ def lay_railway(ground: Ground, axis: str, line: int) -> None:
     wet = bridges(centre, ground.water, 1)
     ground.corridors.append((centre, 15.0))
     for way in cut(centre, wet):
-        level, width, height = (BRIDGE, 14, 5.0) if way.bridge else (ROAD, 11.5, None)
-        sheet.line(level, way.points, width, (150, 142, 128), "rail", height)
+        width, height = (14, 5.0) if way.bridge else (11.5, None)
+        sheet.line(way.levels[0], way.points, width, (150, 142, 128), "rail", height)
     name = sheet.namer.word() + " Line"
     for side in (-2.3, 2.3):
         for way in cut(np.round(offset(centre, side), 2), wet):
-            extra = {"bridge": "yes", "layer": "1"} if way.bridge else {}
-            _paint_track(sheet, way.points, DECK if way.bridge else MARKING, 5.0 if way.bridge else None)
-            sheet.map_line(way.points, railway="rail", gauge="1435", name=name, **extra)
+            _paint_track(sheet, way.points, way.levels[1], 5.0 if way.bridge else None)
+            sheet.map_line(way.points, railway="rail", gauge="1435", name=name, **way.tags)
     for edge in sorted(ground.plan.yards):
         if edge[:2] == (axis, line):
             _lay_yard(sheet, edge, centre, run)

@@ -8,9 +8,8 @@ import shapely
 
 from geomammut.demo.place.network.lines import Flags, Ground, Values, Way, bridges, cut, plan_line
 from geomammut.demo.place.plan import DISTRICT_M, Cell, Edge
-from geomammut.demo.place.shapes import Point, along, circle, closed, offset
-from geomammut.demo.place.sheet import BRIDGE, DECK, MARKING, ROAD, Sheet
-from geomammut.demo.place.surfaces import Colour
+from geomammut.demo.place.shapes import Point, Points, along, circle, closed, offset
+from geomammut.demo.place.sheet import MARKING, ROAD, Sheet
 from geomammut.demo.place.things import car
 
 WIDTH = {
@@ -120,11 +119,9 @@ def _among(run: Values, junctions: Collection[float]) -> Flags:
 
 
 def _paint_road(sheet: Sheet, way: Way, kind: str, name: str) -> None:
-    rng = sheet.rng
     points, width = way.points, WIDTH[kind]
-    length = float(np.hypot(*np.diff(points, axis=0).T).sum())
-    asphalt: Colour = sheet.pick((104, 104, 106), (92, 93, 97), (122, 120, 116), amount=4)
-    level, top = (BRIDGE, DECK) if way.bridge else (ROAD, MARKING)
+    asphalt = sheet.pick((104, 104, 106), (92, 93, 97), (122, 120, 116), amount=4)
+    level, top = way.levels
     height = 5.0 if way.bridge else None
     if kind == "track":
         sheet.line(level, points, width, sheet.vary((158, 138, 106), 7), "dirt road", height)
@@ -140,22 +137,28 @@ def _paint_road(sheet: Sheet, way: Way, kind: str, name: str) -> None:
             sheet.line(top, np.stack([dash, dash + 4 * heading]), 0.5, (214, 214, 208), "road", height)
         for side in (-1, 1):
             sheet.line(top, offset(points, side * (width / 2 - 0.8)), 0.5, (188, 188, 182), "road", height)
-    if kind != "track" and not way.bridge:
-        spots, headings = along(points, 1.0)
-        for k in range(len(spots)):
-            if rng.random() < (0.012 if kind == "primary" else 0.005):
-                side = 1 if rng.random() < 0.5 else -1
-                x, y = spots[k] + side * width * 0.23 * np.array([-headings[k, 1], headings[k, 0]])
-                car(sheet, x, y, math.atan2(headings[k, 1], headings[k, 0]))
-    tags = {"highway": kind, "surface": "unpaved" if kind == "track" else "asphalt"}
-    tags["name"] = name if kind != "track" else ""
-    tags["maxspeed"] = {"primary": "70", "residential": "30"}.get(kind, "")
     if way.bridge:
-        tags |= {"bridge": "yes", "layer": "1"}
-        middle = points[len(points) // 2] if len(points) > 2 else points.mean(axis=0)
-        if length > 30:
-            sheet.scene("bridge", *middle)
-            half = (width + 3.4) / 2
-            outline = np.concatenate([offset(points, -half), offset(points, half)[::-1]])
-            sheet.map_area(outline, man_made="bridge", layer="1")
-    sheet.map_line(points, **tags)
+        _map_bridge(sheet, points, width + 3.4)
+    elif kind != "track":
+        _drive_cars(sheet, points, width, 0.012 if kind == "primary" else 0.005)
+    surface = "unpaved" if kind == "track" else "asphalt"
+    speed = {"primary": "70", "residential": "30"}.get(kind, "")
+    name = name if kind != "track" else ""
+    sheet.map_line(points, highway=kind, surface=surface, name=name, maxspeed=speed, **way.tags)
+
+
+def _drive_cars(sheet: Sheet, points: Points, width: float, share: float) -> None:
+    for spot, heading in zip(*along(points, 1.0), strict=True):
+        if sheet.rng.random() < share:
+            side = 1 if sheet.rng.random() < 0.5 else -1
+            x, y = spot + side * width * 0.23 * np.array([-heading[1], heading[0]])
+            car(sheet, x, y, math.atan2(heading[1], heading[0]))
+
+
+def _map_bridge(sheet: Sheet, points: Points, width: float) -> None:
+    length = float(np.hypot(*np.diff(points, axis=0).T).sum())
+    if length > 30:
+        x, y = points[len(points) // 2] if len(points) > 2 else points.mean(axis=0)
+        sheet.scene("bridge", x, y)
+        outline = np.concatenate([offset(points, -width / 2), offset(points, width / 2)[::-1]])
+        sheet.map_area(outline, man_made="bridge", layer="1")

@@ -39,15 +39,8 @@ def farmland(sheet: Sheet, usable: shapely.Geometry, frame: Frame, quarters: lis
             sheet.fill(AREA, shape, tone, "farm", 0.0)
             sheet.stripes(AREA, shape, angle, period, 0.45, rows, "farm")
             if rng.random() < 0.7:  # tramlines
-                sheet.stripes(
-                    AREA,
-                    shape,
-                    angle,
-                    float(rng.uniform(18, 30)),
-                    0.05,
-                    sheet.vary((150, 128, 96), 6),
-                    "farm",
-                )
+                apart = float(rng.uniform(18, 30))
+                sheet.stripes(AREA, shape, angle, apart, 0.05, sheet.vary((150, 128, 96), 6), "farm")
             if rng.random() < 0.35:  # headland
                 inner = shapely.buffer(part, -8)
                 for core in pieces(inner, 200):

@@ -30,22 +30,13 @@ def commercial(sheet: Sheet, ground: Points, frame: Frame) -> None:
     w, d = frame.width / 2 - 6, frame.depth / 2 - 6
     share = float(rng.uniform(0.38, 0.55))
     split = -w + 2 * w * share
-    flip = math.pi if rng.random() < 0.5 else 0.0
-    frame = Frame(frame.cx, frame.cy, frame.angle + flip, frame.width, frame.depth)
+    frame = frame.turned(math.pi if rng.random() < 0.5 else 0.0)
     store = frame.inner(-w, -d, split - 5, d * float(rng.uniform(0.5, 1.0)))
     store_y = store.depth / 2 - d
     colour = sheet.pick((206, 206, 204), (178, 176, 170), (150, 148, 146), (188, 180, 170))
     name = sheet.namer.of("shop", 0.8)
-    flat_block(
-        sheet,
-        store,
-        colour,
-        float(rng.uniform(7, 11)),
-        units=int(rng.integers(8, 22)),
-        building="retail",
-        shop="supermarket",
-        name=name,
-    )
+    tall, units = float(rng.uniform(7, 11)), int(rng.integers(8, 22))
+    flat_block(sheet, store, colour, tall, units=units, building="retail", shop="supermarket", name=name)
     if rng.random() < 0.5:
         solar = store.inner(-store.width * 0.3, -store.depth * 0.35, store.width * 0.3, 0)
         sheet.stripes(ROOFTOP, solar.whole(), solar.angle, 3.0, 0.7, (44, 54, 84), "roof")
@@ -60,8 +51,7 @@ def school(sheet: Sheet, ground: Points, frame: Frame) -> None:
     """A winged building, a yard, a running track or a pitch."""
     rng = sheet.rng
     lawn(sheet, ground)
-    name = sheet.namer.of("school", 0.8)
-    sheet.map_area(ground, amenity="school", name=name)
+    sheet.map_area(ground, amenity="school", name=sheet.namer.of("school", 0.8))
     frame = frame.lengthwise()
     w, d = frame.width / 2 - 6, frame.depth / 2 - 6
     yard = frame.inner(-w, -d, -w + 96, d)
@@ -86,11 +76,8 @@ def school(sheet: Sheet, ground: Points, frame: Frame) -> None:
     if min(field.width, field.depth) > 70 and max(field.width, field.depth) > 130:
         running_track(sheet, field)
     elif min(field.width, field.depth) > 40:
-        pitch(
-            sheet,
-            field.inner(-field.width * 0.42, -field.depth * 0.4, field.width * 0.42, field.depth * 0.4),
-            "soccer",
-        )
+        w, d = field.width * 0.42, field.depth * 0.4
+        pitch(sheet, field.inner(-w, -d, w, d), "soccer")
     scatter_trees(sheet, ground, 60, 2.2, 4.5)
 
 
@@ -119,13 +106,8 @@ def park(sheet: Sheet, ground: Points, frame: Frame) -> None:
         sheet.disc(DETAIL, x, y, 9, (214, 190, 144), "paved")
         for _ in range(5):
             sx, sy = np.array([x, y]) + rng.uniform(-6, 6, 2)
-            sheet.fill(
-                TREE,
-                Frame(sx, sy, rng.uniform(0, 3), 3, 1.5).whole(),
-                sheet.pick((200, 60, 50), (60, 110, 190), (230, 190, 60)),
-                "thing",
-                2,
-            )
+            thing = Frame(sx, sy, rng.uniform(0, 3), 3, 1.5)
+            sheet.fill(TREE, thing.whole(), sheet.pick((200, 60, 50), (60, 110, 190), (230, 190, 60)), "thing", 2)
         sheet.map_area(circle(x, y, 9), leisure="playground")
     sheet.scene("park", frame.cx, frame.cy)
     scatter_trees(sheet, ground, int(area(ground) / 110), 2.5, 5.6)
@@ -210,13 +192,8 @@ def construction(sheet: Sheet, ground: Points, frame: Frame) -> None:
         cx, cy = frame.point(rng.uniform(-w, w) * 0.9, rng.uniform(-d, d) * 0.9)
         stack = Frame(cx, cy, float(rng.uniform(0, 3)), float(rng.uniform(2, 9)), 2.4)
         if sheet.free_ground(stack.whole()):
-            sheet.fill(
-                BUILDING,
-                stack.whole(),
-                sheet.pick((206, 180, 60), (150, 70, 50), (90, 120, 170), (190, 188, 184), (120, 90, 60)),
-                "soil",
-                2.4,
-            )
+            colour = sheet.pick((206, 180, 60), (150, 70, 50), (90, 120, 170), (190, 188, 184), (120, 90, 60))
+            sheet.fill(BUILDING, stack.whole(), colour, "soil", 2.4)
     sheet.scene("construction site", frame.cx, frame.cy)
 
 

@@ -132,13 +132,8 @@ def quarry(sheet: Sheet, ground: Points, frame: Frame) -> None:
         (size[0] * r * math.cos(t), size[1] * r * math.sin(t))
         for r, t in zip(np.linspace(0.95, 0.2, 14), np.linspace(0, 4.4, 14) + rng.uniform(0, 6), strict=True)
     ]
-    sheet.line(
-        DETAIL,
-        smooth(np.array(ramp) @ turn + (frame.cx, frame.cy), 2),
-        6,
-        sheet.vary((216, 206, 186), 4),
-        "soil",
-    )
+    road = smooth(np.array(ramp) @ turn + (frame.cx, frame.cy), 2)
+    sheet.line(DETAIL, road, 6, sheet.vary((216, 206, 186), 4), "soil")
     for _ in range(int(rng.integers(4, 9))):
         x, y = centre + rng.uniform(-0.3, 0.3, 2) * size
         for k in range(3):

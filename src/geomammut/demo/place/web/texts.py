@@ -1,4 +1,4 @@
-"""Alt-texts as people write them, for the demo place's web table."""
+"""Alt-texts as people write them, for the web table."""
 
 import numpy as np
 
