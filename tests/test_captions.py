@@ -73,7 +73,7 @@ HARBOUR = contents_of(
 
 
 def faults(caption: str, contents: ChipContents = HARBOUR) -> tuple[str, ...]:
-    return check_caption(caption, contents, LEXICON)
+    return tuple(fault.kind for fault in check_caption(caption, contents, LEXICON))
 
 
 # ------------------------------------------------------------------------------------------- English

@@ -21,7 +21,7 @@ from geomammut.pairs.visible import ChipContents, Kind
 
 VERSION = "grounding-1"
 
-Fault = Literal[
+FaultKind = Literal[
     "empty or too long",
     "prompt echo",
     "map-speak",
@@ -33,6 +33,17 @@ Fault = Literal[
     "no landmark",
 ]
 
+_REASONS: dict[FaultKind, str] = {
+    "empty or too long": "A caption has between two and eighty words.",
+    "prompt echo": "It repeats the task or its wording instead of describing the picture.",
+    "map-speak": "It speaks of maps, tags or data, which cannot be seen in the picture.",
+    "measurement": "It states a size in figures, which cannot be read from the picture.",
+    "place name": "It holds a name, which cannot be seen in the picture.",
+    "wrong category": "It names a thing that is not in the picture.",
+    "wrong count": "It states a wrong number of things.",
+    "wrong direction": "It puts a thing where it is not.",
+    "no landmark": "It names none of the listed things.",
+}
 _MAX_WORDS = 80
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*|\d+(?:[.,]\d+)*|[^\w\s]")
 _ECHO = re.compile(
@@ -101,6 +112,19 @@ _COMPASS = {"north": "top", "south": "bottom", "east": "right", "west": "left"}
 
 
 @dataclass(frozen=True)
+class Fault:
+    """Something wrong with a caption.
+
+    Attributes:
+        kind: What sort of fault it is.
+        reason: A sentence that says what is wrong, fit to be sent to whoever shall write the caption anew.
+    """
+
+    kind: FaultKind
+    reason: str
+
+
+@dataclass(frozen=True)
 class Mention:
     """A thing that a caption names: words `start`:`end` of its tokens, and what they can stand for."""
 
@@ -149,8 +173,8 @@ def check_caption(caption: str, contents: ChipContents, lexicon: Lexicon) -> tup
     """Return what is wrong with `caption`, given what is in its chip; nothing if it is grounded."""
     words = caption.split()
     if not 2 <= len(words) <= _MAX_WORDS:
-        return ("empty or too long",)
-    faults: Counter[Fault] = Counter()
+        return (Fault("empty or too long", _REASONS["empty or too long"]),)
+    faults: Counter[FaultKind] = Counter()
     faults["prompt echo"] += _ECHO.search(caption) is not None
     faults["map-speak"] += _MAP_SPEAK.search(caption) is not None
     faults["measurement"] += _MEASURE.search(caption) is not None
@@ -168,7 +192,7 @@ def check_caption(caption: str, contents: ChipContents, lexicon: Lexicon) -> tup
         not _stands_in(region, kinds, contents) for region, kinds in _directions(caption, starts, supported)
     )
     faults["no landmark"] += not supported
-    return tuple(fault for fault, count in faults.items() if count)
+    return tuple(Fault(kind, _REASONS[kind]) for kind, count in faults.items() if count)
 
 
 def _words(text: str) -> list[str]:

@@ -211,7 +211,7 @@ def _checked(
     for caption in captions or ():
         wrong = check_caption(caption, found.contents, lexicon)
         if wrong:
-            faults[wrong[0]] += 1
+            faults[wrong[0].kind] += 1
         else:
             kept.append(caption)
     by_template = isinstance(writer, TemplateWriter)
