@@ -22,7 +22,7 @@ from geomammut.errors import UserError
 from geomammut.files import whole_folder, write_json
 from geomammut.progress import track
 
-VERSION = 1
+VERSION = 2
 LEAST, MOST = 4, 32  # districts along a side
 WEB_SEED = 1_000_003  # the web's pictures come from another place
 WEB_COUNT = 8

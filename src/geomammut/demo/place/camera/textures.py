@@ -95,7 +95,8 @@ def crown(radius_m: float, pointed: bool) -> tuple[Bytes, Flags]:
     """Return a crown's relief above its rim in HEIGHT_UNITS and its outline, at SCALE."""
     key = (round(radius_m * 4), pointed)
     if key not in _CROWNS:
-        radius = key[0] / 4 * SCALE
+        radius_m = key[0] / 4  # of the key, so that a crown never depends on what was drawn before it
+        radius = radius_m * SCALE
         half = math.ceil(radius)
         y, x = np.mgrid[-half : half + 1, -half : half + 1]
         distance = np.hypot(x, y) / max(radius, 0.5)
