@@ -115,15 +115,12 @@ class CrossBlock(nn.Module):
 
 
 def initialize(module: nn.Module, layers: int) -> None:
-    """Draw the weights of `module` as GPT-2 does: normal, residual outputs scaled down by depth.
-
-    The standard deviation is 1 / √width, which equals 0.02–0.06 at the usual widths.
-    """
+    """Draw the weights of `module` as GPT-2 does: normal, of deviation 0.02, residual outputs scaled down by depth."""
     for name, child in module.named_modules():
         if isinstance(child, Attention):
-            nn.init.normal_(child.in_proj_weight, std=child.in_proj_weight.shape[1] ** -0.5)
+            nn.init.normal_(child.in_proj_weight, std=0.02)
         elif isinstance(child, nn.Linear):
             scale = 1 / math.sqrt(2 * layers) if name.endswith(("out_proj", "c_proj")) else 1.0
-            nn.init.normal_(child.weight, std=scale * child.in_features**-0.5)
+            nn.init.normal_(child.weight, std=scale * 0.02)
             if child.bias is not None:
                 nn.init.zeros_(child.bias)
