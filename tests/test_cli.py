@@ -119,6 +119,23 @@ def test_a_verb_and_its_function_have_the_same_arguments(verb: str) -> None:
             assert parameter.default is not inspect.Parameter.empty, argument
 
 
+PAIRS_LANDMARKS = {
+    "size": 224,
+    "gsd": 1.0,
+    "area": None,
+    "writer": "template",
+    "model": None,
+    "batch": False,
+    "concurrency": 8,
+    "timeout": 90.0,
+    "requests_per_minute": None,
+    "max_requests": None,
+    "max_cost": None,
+    "price_in": None,
+    "price_out": None,
+    "dry_run": False,
+    "seed": 0,
+}
 CALLS: list[tuple[str, str, tuple[Any, ...], dict[str, Any]]] = [
     ("demo", "", (Path("demo"),), {"minutes": 5.0, "seed": 0}),
     ("demo", "-o x --minutes 0.5 --seed 3", (Path("x"),), {"minutes": 0.5, "seed": 3}),
@@ -133,19 +150,30 @@ CALLS: list[tuple[str, str, tuple[Any, ...], dict[str, Any]]] = [
         "pairs landmarks",
         "--imagery a.tif b.tif --landmarks land.parquet -o p --imagery=pictures",
         ([Path("a.tif"), Path("b.tif"), Path("pictures")], Path("land.parquet"), Path("p")),
-        {"size": 224, "gsd": 1.0, "area": None, "writer": "template", "model": None, "seed": 0},
+        PAIRS_LANDMARKS,
     ),
     (
         "pairs landmarks",
-        "-o p --landmarks land.parquet --size 128 --gsd 0.5 --area area.geojson --writer openai --model m "
-        "--seed 1 --imagery a.tif",
+        "-o p --landmarks land.parquet --size 128 --gsd 0.5 --area area.geojson --writer google --model m "
+        "--batch --concurrency 2 --timeout 9 --requests-per-minute 60 --max-requests 5 --max-cost 0.5 "
+        "--price-in 0.1 --price-out 0.4 --dry-run --seed 1 --imagery a.tif",
         ([Path("a.tif")], Path("land.parquet"), Path("p")),
         {
+            **PAIRS_LANDMARKS,
             "size": 128,
             "gsd": 0.5,
             "area": Path("area.geojson"),
-            "writer": "openai",
+            "writer": "google",
             "model": "m",
+            "batch": True,
+            "concurrency": 2,
+            "timeout": 9.0,
+            "requests_per_minute": 60.0,
+            "max_requests": 5,
+            "max_cost": 0.5,
+            "price_in": 0.1,
+            "price_out": 0.4,
+            "dry_run": True,
             "seed": 1,
         },
     ),

@@ -172,19 +172,66 @@ def pairs_landmarks(
         typer.Option(help="Who writes captions: templates (offline), Gemini, any OpenAI-compatible server."),
     ] = "template",
     model: Annotated[str | None, typer.Option(help="The writer's language model.", show_default=False)] = None,
+    batch: Annotated[
+        bool, typer.Option("--batch", help="Ask Gemini by its Batch API: half the price, within a day.")
+    ] = False,
+    concurrency: Annotated[int, typer.Option(min=1, help="Requests under way at the same time.")] = 8,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for an answer.")] = 90.0,
+    requests_per_minute: Annotated[
+        float | None, typer.Option(min=0.1, help="Ask no faster.", show_default=False)
+    ] = None,
+    max_requests: Annotated[
+        int | None, typer.Option(min=0, help="Stop before more requests, earlier runs' too.", show_default=False)
+    ] = None,
+    max_cost: Annotated[
+        float | None, typer.Option(min=0, help="Stop before more US dollars, earlier runs' too.", show_default=False)
+    ] = None,
+    price_in: Annotated[
+        float | None, typer.Option(min=0, help="US dollars for a million tokens in.", show_default=False)
+    ] = None,
+    price_out: Annotated[
+        float | None, typer.Option(min=0, help="US dollars for a million tokens out.", show_default=False)
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only tell the requests, tokens and cost to come.")
+    ] = False,
     seed: Seed = 0,
 ) -> None:
     """Caption chips of imagery by the landmarks seen in them.
 
+    A run with a language model that was stopped or killed goes on where it was: the answers are kept in
+    OUT.answers.sqlite.
+
     \b
-    Example:
+    Examples:
       geomammut pairs landmarks --imagery mosaic.tif --landmarks landmarks.parquet -o pairs --gsd 0.6
+      geomammut pairs landmarks --imagery mosaic.tif --landmarks landmarks.parquet -o pairs --gsd 0.6 \\
+          --writer google --model gemini-2.5-flash-lite --max-cost 20 --dry-run
     """
     from geomammut.pairs.landmarks import pairs_landmarks
 
-    print_path(
-        pairs_landmarks(imagery, landmarks, out, size=size, gsd=gsd, area=area, writer=writer, model=model, seed=seed)
+    made = pairs_landmarks(
+        imagery,
+        landmarks,
+        out,
+        size=size,
+        gsd=gsd,
+        area=area,
+        writer=writer,
+        model=model,
+        batch=batch,
+        concurrency=concurrency,
+        timeout=timeout,
+        requests_per_minute=requests_per_minute,
+        max_requests=max_requests,
+        max_cost=max_cost,
+        price_in=price_in,
+        price_out=price_out,
+        dry_run=dry_run,
+        seed=seed,
     )
+    if not dry_run:
+        print_path(made)
 
 
 @pairs.command("web")

@@ -2,11 +2,12 @@
 
 import io
 import json
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import geopandas
 import pyogrio
@@ -21,14 +22,25 @@ from geomammut.imagery.chips import Chip, chips
 from geomammut.imagery.sources import ImagerySource, open_sources
 from geomammut.landmarks.table import read_landmarks
 from geomammut.pairs import grounding
-from geomammut.pairs.grounding import Lexicon, check_caption
+from geomammut.pairs.grounding import Lexicon
 from geomammut.pairs.pair_set import Funnel, Pair, write_pair_set
-from geomammut.pairs.template_writer import TemplateWriter
 from geomammut.pairs.visible import ChipContents, LandmarkIndex
-from geomammut.pairs.writers import CONCURRENCY, NoAnswerError, Writer, WriterName, make_writer
-from geomammut.progress import track
+from geomammut.pairs.writers.captioning import (
+    NO_ANSWER,
+    NO_FAULTS,
+    PASSED,
+    REPLACED,
+    REWRITTEN,
+    WRITTEN,
+    Captions,
+    by_writer,
+)
+from geomammut.pairs.writers.estimate import estimate
+from geomammut.pairs.writers.writer import CaptionWriter, WriterName, WriterOptions, open_writer
+from geomammut.progress import console, track
 
 _JPEG_QUALITY = 90
+_COLUMNS = (WRITTEN, PASSED, REWRITTEN, REPLACED, NO_ANSWER)  # of the card's table of writers
 
 
 @dataclass
@@ -38,11 +50,8 @@ class _Tally:
     chips: int = 0
     paired: int = 0
     landmarks: int = 0
-    written: int = 0  # captions
-    faults: Counter[str] = field(default_factory=Counter)
-    unanswered: int = 0
-    replaced: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)  # captions
+    writing: Counter[tuple[str, str]] = field(default_factory=Counter)  # see `Captions.counts`
+    dropped: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,7 @@ class _Paired:
     jpeg: bytes
     chip: Chip
     contents: ChipContents
+    phrasing: str
 
 
 def pairs_landmarks(
@@ -65,13 +75,23 @@ def pairs_landmarks(
     area: Path | None = None,
     writer: WriterName = "template",
     model: str | None = None,
+    batch: bool = False,
+    concurrency: int = 8,
+    timeout: float = 90.0,
+    requests_per_minute: float | None = None,
+    max_requests: int | None = None,
+    max_cost: float | None = None,
+    price_in: float | None = None,
+    price_out: float | None = None,
+    dry_run: bool = False,
     seed: int = 0,
 ) -> Path:
     """Cut imagery into chips, find the landmarks visible in each, and write captions for them.
 
     Every caption, whoever wrote it, is checked against the landmarks; one by a language model that fails
-    is replaced by the template writer's. The answers of a language model are kept in `.answers` beside
-    `out` as they arrive, so that a run that was killed pays for none of them twice.
+    is written again with the reason, at most twice, and then replaced by the template writer's. The answers
+    of a language model are kept in `OUT.answers.sqlite` beside `out` as they arrive, so that a run that was
+    killed pays for none of them twice.
 
     Args:
         imagery: GeoTIFFs, folders of them, `.mbtiles` or folders of XYZ tiles; see `open_sources`.
@@ -83,47 +103,77 @@ def pairs_landmarks(
         writer: `template` (offline), `google` (Gemini; key in GEMINI_API_KEY) or `openai` (any compatible
             server; key in OPENAI_API_KEY, address in OPENAI_BASE_URL).
         model: Name of the language model, for `google` and `openai`.
+        batch: Ask Gemini by its Batch API: half the price, answers within a day.
+        concurrency: Requests, or with `batch` jobs, under way at the same time.
+        timeout: Seconds after which a request without an answer is made again.
+        requests_per_minute: No more requests than this a minute; None for no limit.
+        max_requests: Stop before more requests than this are made for `out`; answers of earlier runs count.
+        max_cost: Stop before more US dollars than this are spent on `out`, by earlier runs too.
+        price_in: US dollars for a million input tokens, where the listed price is wrong or missing.
+        price_out: The same for output tokens.
+        dry_run: Only print how many requests and tokens the captions would take, and their cost.
         seed: Picks among the template writer's phrasings.
 
     Returns:
-        `out`.
+        `out`, which a dry run does not make.
 
     Raises:
-        UserError: An input is missing or wrong, no chip shows a landmark, or the writer is out of reach.
+        UserError: An input is missing or wrong, no chip shows a landmark, the writer is out of reach, or one
+            of its limits is reached.
     """
     out = Path(out)
-    caption_writer = make_writer(writer, model, out.parent / ".answers")
-    table = read_landmarks(Path(landmarks))
-    sources = open_sources(imagery)
-    grid = chips(sources, size=size, gsd_m=gsd, area=None if area is None else read_area(Path(area)))
-    index = LandmarkIndex(table)
-    lexicon = Lexicon(index.phrases)
-    funnel, tally = Funnel(), _Tally()
+    options = WriterOptions(
+        writer=writer,
+        model=model,
+        batch=batch,
+        concurrency=concurrency,
+        timeout=timeout,
+        requests_per_minute=requests_per_minute,
+        max_requests=max_requests,
+        max_cost=max_cost,
+        price_in=price_in,
+        price_out=price_out,
+    )
+    with ExitStack() as stack:
+        # First of all: who lacks a key shall learn it before the work.
+        caption_writer = None if dry_run else stack.enter_context(open_writer(options, out))
+        table = read_landmarks(Path(landmarks))
+        sources = open_sources(imagery)
+        grid = chips(sources, size=size, gsd_m=gsd, area=None if area is None else read_area(Path(area)))
+        index = LandmarkIndex(table)
+        lexicon = Lexicon(index.phrases)
+        funnel, tally = Funnel(), _Tally()
+        paired = _paired(track(grid, "pairing chips", total=len(grid)), index, tally, seed)
+        if caption_writer is None:
+            expected = estimate(paired, options, out)
+            console.print(expected or f"{sum(1 for _ in paired):,} chips to caption, at no cost", soft_wrap=True)
+            return out
 
-    def pairs() -> Iterator[Pair]:
-        paired = _paired(track(grid, "pairing chips", total=len(grid)), index, tally)
-        for found, captions in _captioned(paired, caption_writer, seed):
-            pair = _checked(found, captions, writer=caption_writer, lexicon=lexicon, tally=tally, seed=seed)
-            if pair is not None:
-                yield pair
-        _record(funnel, len(grid), dict(grid.dropped), tally)
+        def pairs() -> Iterator[Pair]:
+            for found, captions in caption_writer.captions(paired, lexicon):
+                tally.writing += captions.counts
+                if captions.texts:
+                    yield _pair(found, captions, caption_writer)
+                else:
+                    tally.dropped["no caption passed the check"] += 1
+            _record(funnel, len(grid), dict(grid.dropped), tally, caption_writer)
 
-    write_pair_set(out, pairs(), funnel=funnel, card="The counts follow when the set is whole.")
-    with whole_file(out / "card.md") as partial:
-        partial.write_text(
-            _card(
-                imagery=sources,
-                map_text=f"{Path(landmarks).name}, {len(table):,} landmarks of "
-                f"{table['category'].nunique()} categories",
-                chips_text=f"{size} × {size} pixels at {gsd:g} m per pixel (JPEG, quality {_JPEG_QUALITY})"
-                + (f", inside the polygons of {Path(area).name}" if area else ""),
-                writer=caption_writer,
-                funnel=funnel,
-                tally=tally,
-                seed=seed,
-            ),
-            encoding="utf-8",
-        )
+        write_pair_set(out, pairs(), funnel=funnel, card="The counts follow when the set is whole.")
+        with whole_file(out / "card.md") as partial:
+            partial.write_text(
+                _card(
+                    imagery=sources,
+                    map_text=f"{Path(landmarks).name}, {len(table):,} landmarks of "
+                    f"{table['category'].nunique()} categories",
+                    chips_text=f"{size} × {size} pixels at {gsd:g} m per pixel (JPEG, quality {_JPEG_QUALITY})"
+                    + (f", inside the polygons of {Path(area).name}" if area else ""),
+                    writer=caption_writer,
+                    funnel=funnel,
+                    tally=tally,
+                    seed=seed,
+                ),
+                encoding="utf-8",
+            )
     return out
 
 
@@ -145,7 +195,7 @@ def read_area(path: Path) -> BaseGeometry:
     return shapely.union_all(shapely.make_valid(polygons.to_numpy()))
 
 
-def _paired(found: Iterable[Chip], index: LandmarkIndex, tally: _Tally) -> Iterator[_Paired]:
+def _paired(found: Iterable[Chip], index: LandmarkIndex, tally: _Tally, seed: int) -> Iterator[_Paired]:
     for chip in found:
         tally.chips += 1
         contents = index.contents(chip)
@@ -156,7 +206,8 @@ def _paired(found: Iterable[Chip], index: LandmarkIndex, tally: _Tally) -> Itera
         jpeg = io.BytesIO()
         Image.fromarray(chip.pixels).save(jpeg, "JPEG", quality=_JPEG_QUALITY)
         footprint = json.dumps(_footprint(chip), sort_keys=True)
-        yield _Paired(content_id(jpeg.getvalue(), footprint), jpeg.getvalue(), chip, contents)
+        chip_id = content_id(jpeg.getvalue(), footprint)
+        yield _Paired(chip_id, jpeg.getvalue(), chip, contents, phrasing=content_id(chip_id, str(seed)))
 
 
 def _footprint(chip: Chip) -> dict[str, object]:
@@ -164,73 +215,11 @@ def _footprint(chip: Chip) -> dict[str, object]:
     return {"type": "Polygon", "coordinates": [corners]}
 
 
-def _captioned(
-    paired: Iterator[_Paired], writer: Writer, seed: int
-) -> Iterator[tuple[_Paired, tuple[str, ...] | None]]:
-    """Yield each chip with the writer's captions, in order; None where it had no answer."""
-
-    def write(found: _Paired) -> tuple[str, ...] | None:
-        try:
-            return writer.write(found.jpeg, found.contents, content_id(found.id, str(seed)))
-        except NoAnswerError:
-            return None
-
-    if isinstance(writer, TemplateWriter):
-        for found in paired:
-            yield found, write(found)
-        return
-    waiting: deque[tuple[_Paired, Future[tuple[str, ...] | None]]] = deque()
-    with ThreadPoolExecutor(CONCURRENCY) as pool:
-        try:
-            for found in paired:
-                waiting.append((found, pool.submit(write, found)))
-                if len(waiting) >= 4 * CONCURRENCY:
-                    ready, answer = waiting.popleft()
-                    yield ready, answer.result()
-            while waiting:
-                ready, answer = waiting.popleft()
-                yield ready, answer.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _checked(
-    found: _Paired,
-    captions: tuple[str, ...] | None,
-    *,
-    writer: Writer,
-    lexicon: Lexicon,
-    tally: _Tally,
-    seed: int,
-) -> Pair | None:
-    """Return the pair with the captions that pass the check, failing ones replaced by the template's."""
-    kept: list[str] = []
-    faults: Counter[str] = Counter()
-    tally.written += len(captions or ())
-    tally.unanswered += captions is None
-    for caption in captions or ():
-        wrong = check_caption(caption, found.contents, lexicon)
-        if wrong:
-            faults[wrong[0].kind] += 1
-        else:
-            kept.append(caption)
-    by_template = isinstance(writer, TemplateWriter)
-    replaced = 0
-    if not by_template and (captions is None or faults):
-        spare = TemplateWriter().write(found.jpeg, found.contents, content_id(found.id, str(seed)))
-        grounded = [text for text in spare if text not in kept and not check_caption(text, found.contents, lexicon)]
-        missing = len(grounded) if captions is None else faults.total()
-        kept += grounded[:missing]
-        replaced = len(grounded[:missing])
-    tally.faults += faults
-    tally.replaced += replaced
-    if not kept:
-        tally.dropped["no caption passed the check"] += 1
-        return None
+def _pair(found: _Paired, captions: Captions, writer: CaptionWriter) -> Pair:
     chip = found.chip
     return Pair(
         id=found.id,
-        captions=tuple(kept),
+        captions=captions.texts,
         jpeg=found.jpeg,
         width=found.contents.width,
         height=found.contents.height,
@@ -240,12 +229,8 @@ def _checked(
             "model": writer.model,
             "prompt_version": writer.prompt_version,
             "imagery": chip.source,
-            "verification": {
-                "check": grounding.VERSION,
-                "checked": len(captions or ()),
-                "failed": dict(sorted(faults.items())),
-                "replaced": replaced,
-            },
+            "caption_writers": list(captions.writers),
+            "verification": {"check": grounding.VERSION, "by_writer": by_writer(captions.counts)},
         },
         landmarks=found.contents.landmarks_json(),
         footprint=_footprint(chip),
@@ -255,7 +240,7 @@ def _checked(
     )
 
 
-def _record(funnel: Funnel, cells: int, dropped: dict[str, int], tally: _Tally) -> None:
+def _record(funnel: Funnel, cells: int, dropped: dict[str, int], tally: _Tally, writer: CaptionWriter) -> None:
     funnel.step("chips cut from cells", cells, tally.chips, dropped)
     unseen = tally.chips - tally.paired
     funnel.step(
@@ -264,14 +249,15 @@ def _record(funnel: Funnel, cells: int, dropped: dict[str, int], tally: _Tally) 
         tally.paired,
         {"no visible landmark": unseen} if unseen else {},
     )
-    funnel.step(
-        "captions grounded in the landmarks",
-        tally.written,
-        tally.written - tally.faults.total(),
-        dict(tally.faults.most_common()),
-    )
-    if tally.replaced:
-        funnel.steps[-1]["replaced by the template writer"] = tally.replaced
+    table = by_writer(tally.writing)
+    faults: Counter[str] = Counter()
+    for counts in table.values():
+        faults.update({what: count for what, count in counts.items() if what not in NO_FAULTS})
+    written = sum(counts.get(WRITTEN, 0) for counts in table.values())
+    funnel.step("captions grounded in the landmarks", written, written - faults.total(), dict(faults.most_common()))
+    funnel.steps[-1]["by_writer"] = table
+    if (spent := writer.spent()) is not None:
+        funnel.steps[-1]["spent"] = spent
     funnel.step("pairs with a caption", tally.paired, tally.paired - tally.dropped.total(), dict(tally.dropped))
 
 
@@ -280,7 +266,7 @@ def _card(
     imagery: Sequence[ImagerySource],
     map_text: str,
     chips_text: str,
-    writer: Writer,
+    writer: CaptionWriter,
     funnel: Funnel,
     tally: _Tally,
     seed: int,
@@ -291,6 +277,10 @@ def _card(
         + ", ".join(f"{count:,} {reason}" for reason, count in step["dropped"].items())
         + " |"
         for step in funnel.steps
+    )
+    writers = "\n".join(
+        f"| {name} | " + " | ".join(f"{counts.get(what, 0):,}" for what in _COLUMNS) + " |"
+        for name, counts in by_writer(tally.writing).items()
     )
     listed = "\n".join(
         f"- {source.name} ({source.gsd_m:.3g} m per pixel, {source.crs}"
@@ -323,11 +313,26 @@ https://www.openstreetmap.org/copyright.
 |---|---|---|---|
 {steps}
 
-{tally.landmarks:,} landmarks are recorded with the pairs. {tally.replaced:,} captions were replaced by the
-template writer's; {tally.unanswered:,} chips had no answer from the writer.
+{tally.landmarks:,} landmarks are recorded with the pairs. Captions by writer:
+
+| writer | written | passed the check | mended when rewritten | replaced by the template's | chips without an answer |
+|---|---|---|---|---|---|
+{writers}
+{_spending(writer.spent())}
 
 ## Limits
 
 The map may be older or newer than the imagery, and leaves things out: a caption says what the map says is
 visible, and its counts are the map's. Positions are of the picture, whose upper edge is north.
 """
+
+
+def _spending(spent: dict[str, Any] | None) -> str:
+    if spent is None:
+        return ""
+    cost = "a cost that is not known" if spent["usd"] is None else f"${spent['usd']:,.4f}"
+    unusable = sum(spent["unusable_answers"].values())
+    return (
+        f"\nThe language model gave {spent['answers']:,} answers ({unusable:,} of them unusable), for "
+        f"{spent['tokens_in']:,} tokens in, {spent['tokens_out']:,} tokens out and {cost}.\n"
+    )

@@ -1,0 +1,132 @@
+"""Answers on disk, durable the moment they arrive, so that no run pays for one twice."""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from geomammut.errors import UserError
+from geomammut.pairs.writers.answer import Answer
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS answers (
+    key TEXT NOT NULL, unusable TEXT, text TEXT NOT NULL, stopped TEXT,
+    tokens_in INTEGER NOT NULL, tokens_out INTEGER NOT NULL, usd REAL,
+    writer TEXT NOT NULL, model TEXT NOT NULL, prompt_version TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS answers_key ON answers (key);
+CREATE TABLE IF NOT EXISTS batches (
+    batch TEXT PRIMARY KEY, job TEXT
+);
+"""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What the answers in a store cost; `usd` is None where the price of one was not known."""
+
+    answers: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    usd: float | None = 0.0
+
+
+class AnswerStore:
+    """The answers for one pair set, in an SQLite file; safe to use from several threads, by one run at a time.
+
+    Raises:
+        UserError: Another run uses the file, or it is no answer store.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._db = sqlite3.connect(path, timeout=1.0, isolation_level=None, check_same_thread=False)
+            # EXCLUSIVE: one run at a time, else two would pay. FULL: a commit returns when the disk has it.
+            self._db.executescript(
+                f"PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; {_TABLES}"
+                "BEGIN EXCLUSIVE; COMMIT;"
+            )
+        except sqlite3.OperationalError as error:
+            raise UserError(f"cannot write {path} ({error}); does another run write to it?") from error
+        except sqlite3.DatabaseError as error:
+            raise UserError(f"{path} is no store of answers ({error}); move it away") from error
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    def put(
+        self,
+        key: str,
+        answer: Answer,
+        *,
+        unusable: str | None,
+        usd: float | None,
+        writer: str,
+        model: str,
+        prompt_version: str,
+    ) -> None:
+        """Store an answer that was paid for; it is on disk when this returns."""
+        row = (key, unusable, answer.text, answer.stopped, answer.tokens_in, answer.tokens_out, usd)
+        with self._lock:
+            self._db.execute(
+                "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*row, writer, model, prompt_version)
+            )
+
+    @contextmanager
+    def all_at_once(self) -> Iterator[None]:
+        """Store what is put in the block together, or nothing of it."""
+        with self._lock, self._db:
+            self._db.execute("BEGIN")
+            yield
+
+    def usable(self, key: str) -> Answer | None:
+        """Return the usable answer to a question, if there is one."""
+        rows = self._rows("SELECT text, tokens_in, tokens_out FROM answers WHERE key = ? AND unusable IS NULL", key)
+        return Answer(*rows[0]) if rows else None
+
+    def unusable(self, key: str) -> int:
+        """Return how many unusable answers a question has got."""
+        return int(self._rows("SELECT count(*) FROM answers WHERE key = ? AND unusable IS NOT NULL", key)[0][0])
+
+    def unusable_reasons(self) -> dict[str, int]:
+        """Return how many answers were unusable, by reason."""
+        query = "SELECT unusable, count(*) FROM answers WHERE unusable IS NOT NULL GROUP BY unusable ORDER BY unusable"
+        return {str(reason): int(count) for reason, count in self._rows(query)}
+
+    def spent(self) -> Spent:
+        """Return the sum over all answers, this run's and earlier ones'."""
+        query = "SELECT count(*), total(tokens_in), total(tokens_out), total(usd), count(usd) FROM answers"
+        answers, tokens_in, tokens_out, usd, priced = self._rows(query)[0]
+        return Spent(answers, int(tokens_in), int(tokens_out), usd if priced == answers else None)
+
+    def note_batch(self, batch: str) -> None:
+        """Note that a batch is about to be sent: should the run die now, the server is asked for it first."""
+        with self._lock:
+            self._db.execute("INSERT OR IGNORE INTO batches (batch) VALUES (?)", (batch,))
+
+    def note_job(self, batch: str, job: str) -> None:
+        """Note the server's name for a batch."""
+        with self._lock:
+            self._db.execute("UPDATE batches SET job = ? WHERE batch = ?", (job, batch))
+
+    def forget_batch(self, batch: str) -> None:
+        """Forget a batch whose answers are all stored, or that failed."""
+        with self._lock:
+            self._db.execute("DELETE FROM batches WHERE batch = ?", (batch,))
+
+    def batch_job(self, batch: str) -> tuple[bool, str | None]:
+        """Tell whether a batch may have been sent, and the server's name for it, if that is known."""
+        rows = self._rows("SELECT job FROM batches WHERE batch = ?", batch)
+        return bool(rows), rows[0][0] if rows else None
+
+    def _rows(self, query: str, *values: str) -> list[Any]:
+        with self._lock:
+            rows: list[Any] = self._db.execute(query, values).fetchall()
+            return rows

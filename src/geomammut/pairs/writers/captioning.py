@@ -1,0 +1,222 @@
+"""Captions of chips: written, checked, rewritten with the reason, at last replaced by the template's."""
+
+from collections import Counter, deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from geomammut.pairs.grounding import Fault, Lexicon, check_caption
+from geomammut.pairs.template_writer import TemplateWriter
+from geomammut.pairs.visible import ChipContents
+from geomammut.pairs.writers.answer import Question
+from geomammut.pairs.writers.asking import Answerer
+from geomammut.pairs.writers.prompt import first_prompt, rewrite_prompt
+
+REWRITES = 2
+TEMPLATE = TemplateWriter.name
+
+
+class ChipToCaption(Protocol):
+    """A chip as the writers need it."""
+
+    @property
+    def jpeg(self) -> bytes: ...
+
+    @property
+    def contents(self) -> ChipContents: ...
+
+    @property
+    def phrasing(self) -> str:
+        """Picks among the template's phrasings: the chip's id and the run's seed."""
+        ...
+
+
+AnyChip = TypeVar("AnyChip", bound=ChipToCaption)
+
+
+@dataclass(frozen=True)
+class Captions:
+    """The captions of a chip that passed the check, in the order in which they were asked for.
+
+    Attributes:
+        texts: The captions; none where not even the template's passed.
+        writers: Who wrote each.
+        counts: What happened on the way, by writer: ("openai", "written"), ("openai", "rewritten"),
+            ("openai", "replaced"), ("openai", "no answer") and, for captions that failed, ("openai", fault).
+            Those of several chips add up.
+    """
+
+    texts: tuple[str, ...]
+    writers: tuple[str, ...]
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+
+WRITTEN, PASSED, REWRITTEN, REPLACED, NO_ANSWER = "written", "passed", "rewritten", "replaced", "no answer"
+NO_FAULTS = frozenset((WRITTEN, PASSED, REWRITTEN, REPLACED, NO_ANSWER))
+
+
+def by_writer(counts: Counter[tuple[str, str]]) -> dict[str, dict[str, int]]:
+    """Return the counts of `Captions` as a table: writer → what → how many; PASSED is added."""
+    table: dict[str, dict[str, int]] = {}
+    for (writer, what), count in sorted(counts.items()):
+        if count:
+            table.setdefault(writer, {})[what] = count
+    for row in table.values():
+        row[PASSED] = row.get(WRITTEN, 0) - sum(count for what, count in row.items() if what not in NO_FAULTS)
+    return table
+
+
+def template_captions(chip: ChipToCaption, lexicon: Lexicon) -> Captions:
+    """Return the template's captions that pass the check."""
+    written = TemplateWriter().write(chip.jpeg, chip.contents, chip.phrasing)
+    counts = Counter({(TEMPLATE, WRITTEN): len(written)})
+    texts = []
+    for text in written:
+        faults = check_caption(text, chip.contents, lexicon)
+        if faults:
+            counts[TEMPLATE, faults[0].kind] += 1
+        else:
+            texts.append(text)
+    return Captions(tuple(texts), (TEMPLATE,) * len(texts), counts)
+
+
+def captions_by_model(
+    chips: Iterable[AnyChip],
+    answerer: Answerer,
+    lexicon: Lexicon,
+    *,
+    writer: str,
+    model: str,
+    concurrency: int,
+    chips_a_time: int = 1,
+    jpeg_bytes_a_time: int = 0,
+) -> Iterator[tuple[AnyChip, Captions]]:
+    """Yield each chip with its captions, in order.
+
+    Args:
+        chips: Drawn as they are needed: at most 2 × `concurrency` groups are held.
+        answerer: Asks the language model.
+        lexicon: For the check.
+        writer: "google" or "openai".
+        model: The language model's name.
+        concurrency: Groups that are asked for at the same time.
+        chips_a_time: Chips in a group, whose questions go to `answerer` together.
+        jpeg_bytes_a_time: Bytes of JPEG after which a group is full, too; 0 for no such limit.
+    """
+
+    def write(group: Sequence[AnyChip]) -> list[Captions]:
+        return _talk([_dialogue(chip, lexicon, writer, model) for chip in group], answerer)
+
+    waiting: deque[tuple[list[AnyChip], Future[list[Captions]]]] = deque()
+    with ThreadPoolExecutor(concurrency) as pool:
+        try:
+            for group in _groups(chips, chips_a_time, jpeg_bytes_a_time):
+                waiting.append((group, pool.submit(write, group)))
+                if len(waiting) >= 2 * concurrency:
+                    first, captions = waiting.popleft()
+                    yield from zip(first, captions.result(), strict=True)
+            while waiting:
+                first, captions = waiting.popleft()
+                yield from zip(first, captions.result(), strict=True)
+        except BaseException as error:
+            answerer.stop(error)
+            pool.shutdown(wait=True, cancel_futures=True)  # what is under way is paid for: it is stored
+            raise
+
+
+def _groups(chips: Iterable[AnyChip], most: int, most_bytes: int) -> Iterator[list[AnyChip]]:
+    group: list[AnyChip] = []
+    held = 0
+    for chip in chips:
+        if group and most_bytes and held + len(chip.jpeg) > most_bytes:
+            yield group
+            group, held = [], 0
+        group.append(chip)
+        held += len(chip.jpeg)
+        if len(group) == most:
+            yield group
+            group, held = [], 0
+    if group:
+        yield group
+
+
+Dialogue = Generator[Question, tuple[str, ...] | None, Captions]
+
+
+def _talk(dialogues: Sequence[Dialogue], answerer: Answerer) -> list[Captions]:
+    """Lead the dialogues to their ends, asking the open questions of all of them together."""
+    ends: dict[int, Captions] = {}
+    questions = {number: next(dialogue) for number, dialogue in enumerate(dialogues)}
+    while questions:
+        answers = answerer.answer(list(questions.values()))
+        for number, captions in zip(list(questions), answers, strict=True):
+            try:
+                questions[number] = dialogues[number].send(captions)
+            except StopIteration as end:
+                ends[number] = end.value
+                del questions[number]
+    return [ends[number] for number in range(len(dialogues))]
+
+
+def _dialogue(chip: ChipToCaption, lexicon: Lexicon, writer: str, model: str) -> Dialogue:
+    """Ask for captions, then for others in the place of those that fail the check; see `Captions`."""
+    contents = chip.contents
+
+    def question(prompt: str) -> Question:
+        return Question(chip.jpeg, (contents.width, contents.height), prompt, writer, model)
+
+    counts: Counter[tuple[str, str]] = Counter()
+    texts: list[str] = list((yield question(first_prompt(contents))) or ())
+    failed: dict[int, tuple[Fault, ...]] = {}
+
+    def check(place: int) -> bool:
+        counts[writer, WRITTEN] += 1
+        faults = check_caption(texts[place], contents, lexicon)
+        if faults:
+            counts[writer, faults[0].kind] += 1
+            failed[place] = faults
+        return not faults
+
+    for place in range(len(texts)):
+        check(place)
+    for _ in range(REWRITES):
+        if not failed:
+            break
+        places = sorted(failed)
+        wrong = [(texts[place], failed[place]) for place in places]
+        better = yield question(rewrite_prompt(contents, wrong))
+        for place, text in zip(places, better or (), strict=False):
+            if text in texts:
+                continue
+            texts[place] = text
+            if check(place):
+                counts[writer, REWRITTEN] += 1
+                del failed[place]
+    if not texts:
+        counts[writer, NO_ANSWER] += 1
+    return _with_the_templates(chip, lexicon, texts, sorted(failed), writer, counts)
+
+
+def _with_the_templates(
+    chip: ChipToCaption,
+    lexicon: Lexicon,
+    texts: list[str],
+    failed: Sequence[int],
+    writer: str,
+    counts: Counter[tuple[str, str]],
+) -> Captions:
+    """Put the template's captions in the places of those that failed, or of all if there are none."""
+    writers = [writer] * len(texts)
+    if failed or not texts:
+        spare = [text for text in template_captions(chip, lexicon).texts if text not in texts]
+        if not texts:
+            texts, writers = spare, [TEMPLATE] * len(spare)
+            counts[TEMPLATE, WRITTEN] += len(spare)
+        for place in failed:
+            # Where the template has no more, the set has one caption less.
+            texts[place], writers[place] = (spare.pop(0), TEMPLATE) if spare else ("", TEMPLATE)
+            counts[TEMPLATE, WRITTEN] += bool(texts[place])
+            counts[writer, REPLACED] += bool(texts[place])
+    kept = [(text, by) for text, by in zip(texts, writers, strict=True) if text]
+    return Captions(tuple(text for text, _ in kept), tuple(by for _, by in kept), counts)
