@@ -1,22 +1,24 @@
 """Which landmarks are visible in a chip, how large, and where."""
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
-import geopandas
 import numpy as np
+import pandas
 import pyproj
 import shapely
+from affine import Affine
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from geomammut.imagery.chips import Chip
 from geomammut.landmarks.taxonomy import load_taxonomy
 from geomammut.pairs import english
+from geomammut.pairs.join_grid import intersection
 from geomammut.pairs.positions import Region, place_of_many, place_of_one
 from geomammut.pairs.relations import Relation, relations_between
 
@@ -117,36 +119,80 @@ class ChipContents:
         return tuple(landmark.as_json(counts[landmark.category]) for landmark in self.landmarks)
 
 
-class LandmarkIndex:
-    """The landmarks of a table, found by place."""
+@dataclass(frozen=True)
+class Frame:
+    """Where a chip of `size` × `size` pixels lies; `transform` goes from pixel (column, row) to `crs`, in metres."""
 
-    def __init__(self, table: geopandas.GeoDataFrame) -> None:
-        self._geometries: NDArray[np.object_] = np.asarray(table.geometry.array)
-        self._tree = shapely.STRtree(self._geometries)
+    crs: str
+    transform: Affine
+    gsd_m: float
+    size: int
+
+
+class LandmarkIndex:
+    """Some landmarks, found by place.
+
+    Args:
+        table: Columns of a landmark table. Where its geometries are pieces of landmarks, `extent_m` tells how
+            large the whole is: the length of a line in metres, the area of a polygon in square metres.
+        rarity: Category → 0..1, how much it is worth saying (see `rarity_of`); by default of this table.
+    """
+
+    def __init__(self, table: pandas.DataFrame, rarity: Mapping[str, float] | None = None) -> None:
+        self._geometries: NDArray[np.object_] = table["geometry"].to_numpy(dtype=object)
         self._dimension = shapely.get_dimensions(self._geometries)
-        self._extent_m = np.where(
-            self._dimension == 1, lengths_m(self._geometries), table["area_m2"].to_numpy(dtype=float)
+        areas = table["area_m2"].to_numpy(dtype=float)
+        self._extent_m = (
+            table["extent_m"].to_numpy(dtype=float) if "extent_m" in table else extents_m(self._geometries, areas)
         )
         self._min_visible_gsd_m = table["min_visible_gsd_m"].to_numpy(dtype=float)
         self._ids: list[str] = table["landmark_id"].tolist()
         self._categories: list[str] = table["category"].tolist()
         self._phrases: list[str] = [english.bare(phrase) for phrase in table["phrase"]]
         self._names: list[str | None] = [name if isinstance(name, str) and name else None for name in table["name"]]
-        common = table["category"].value_counts()
-        # A stadium tells chips apart, a house does not: the rarer in this map, the more worth saying.
-        self._rarity = {category: 1 / (1 + math.log10(count)) for category, count in common.items()}
-        self.phrases = sorted(set(zip(self._categories, self._phrases, strict=True)))
+        self._rarity = rarity_of(Counter(self._categories)) if rarity is None else rarity
+        self._in_crs: dict[str, tuple[NDArray[np.object_], shapely.STRtree]] = {}
 
     def contents(self, chip: Chip) -> ChipContents:
         """Return what is visible in `chip`; its `kinds` are empty where nothing is."""
-        height, width = chip.pixels.shape[:2]
-        rows = np.sort(self._tree.query(chip.footprint))
-        rows = rows[self._min_visible_gsd_m[rows] >= chip.gsd_m]
-        outlines = _clipped(_in_pixels(self._geometries[rows], chip), width, height)
-        landmarks = self._visible(rows, outlines, chip.gsd_m, width, height)
+        return self.contents_of([Frame(chip.crs, chip.transform, chip.gsd_m, chip.pixels.shape[0])])[0]
+
+    def contents_of(self, frames: Sequence[Frame]) -> list[ChipContents]:
+        """Return what is visible in each frame."""
+        by_crs: dict[str, list[int]] = defaultdict(list)
+        for index, frame in enumerate(frames):
+            by_crs[frame.crs].append(index)
+        found: dict[int, ChipContents] = {}
+        for crs, indices in by_crs.items():
+            geometries, tree = self._projected(crs)
+            frame_index, row = tree.query(shapely.box(*np.transpose([_bounds(frames[index]) for index in indices])))
+            order = np.lexsort((row, frame_index))
+            starts = np.searchsorted(frame_index[order], np.arange(len(indices) + 1))
+            for index, start, end in zip(indices, starts[:-1], starts[1:], strict=True):
+                found[index] = self._contents(frames[index], geometries, row[order[start:end]])
+        return [found[index] for index in range(len(frames))]
+
+    def _projected(self, crs: str) -> tuple[NDArray[np.object_], shapely.STRtree]:
+        if crs not in self._in_crs:
+            to_crs = _to_crs(crs)
+
+            def project(lonlat: NDArray[np.float64]) -> NDArray[np.float64]:
+                return np.column_stack(to_crs.transform(lonlat[:, 0], lonlat[:, 1]))
+
+            geometries: NDArray[np.object_] = shapely.transform(self._geometries, project)
+            # What lies on the other side of the Earth has no place in this projection.
+            geometries[~np.isfinite(shapely.bounds(geometries)).all(axis=1)] = shapely.Point()
+            self._in_crs[crs] = geometries, shapely.STRtree(geometries)
+        return self._in_crs[crs]
+
+    def _contents(self, frame: Frame, geometries: NDArray[np.object_], rows: NDArray[np.int64]) -> ChipContents:
+        rows = rows[self._min_visible_gsd_m[rows] >= frame.gsd_m]
+        outlines = _in_pixels(geometries[rows], frame)
+        landmarks = self._visible(rows, outlines, frame.gsd_m, frame.size, frame.size)
         kinds = group_kinds(landmarks, self._rarity)
         members = [[member.outline for member in kind.members] for kind in kinds]
-        return ChipContents(width, height, kinds, relations_between(members, [kind.linear for kind in kinds], width))
+        relations = relations_between(members, [kind.linear for kind in kinds], frame.size)
+        return ChipContents(frame.size, frame.size, kinds, relations)
 
     def _visible(
         self, rows: NDArray[np.int64], outlines: NDArray[np.object_], gsd_m: float, width: int, height: int
@@ -253,6 +299,19 @@ def group_kinds(landmarks: Sequence[VisibleLandmark], rarity: Mapping[str, float
     return tuple(sorted(kinds, key=lambda kind: (-kind.salience, kind.category)))
 
 
+def rarity_of(counts: Mapping[str, int]) -> dict[str, float]:
+    """Return how much each category is worth saying, 0..1, given how many landmarks of a map have it.
+
+    A stadium tells chips apart, a house does not: the rarer in this map, the more worth saying.
+    """
+    return {category: 1 / (1 + math.log10(count)) for category, count in counts.items()}
+
+
+def extents_m(geometries: NDArray[np.object_], areas_m2: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how large each landmark is: a line's length in metres, a polygon's area in square metres."""
+    return np.where(shapely.get_dimensions(geometries) == 1, lengths_m(geometries), areas_m2)
+
+
 def lengths_m(geometries: NDArray[np.object_]) -> NDArray[np.float64]:
     """Return the length on the ground of each line, in metres (to half a percent); 0 for others."""
     lines = np.flatnonzero(shapely.get_dimensions(geometries) == 1)
@@ -272,48 +331,22 @@ def _to_crs(crs: str) -> pyproj.Transformer:
     return pyproj.Transformer.from_crs("EPSG:4326", crs, always_xy=True)
 
 
-def _in_pixels(geometries: NDArray[np.object_], chip: Chip) -> NDArray[np.object_]:
-    """Return geometries of EPSG:4326 in the chip's pixel coordinates."""
-    west, south, east, north = chip.footprint.bounds
-    pad_x, pad_y = (east - west) / 4, (north - south) / 4
-    # A coastline of a country's length must not be reprojected for each chip that it touches.
-    long = shapely.get_num_coordinates(geometries) > 200
-    if long.any():
-        geometries = geometries.copy()
-        window = shapely.box(west - pad_x, south - pad_y, east + pad_x, north + pad_y)
-        geometries[long] = _intersection(geometries[long], window)
-    to_crs, to_pixel = _to_crs(chip.crs), ~chip.transform
-
-    def project(lonlat: NDArray[np.float64]) -> NDArray[np.float64]:
-        x, y = to_crs.transform(lonlat[:, 0], lonlat[:, 1])
-        return np.column_stack(
-            [to_pixel.a * x + to_pixel.b * y + to_pixel.c, to_pixel.d * x + to_pixel.e * y + to_pixel.f]
-        )
-
-    projected: NDArray[np.object_] = shapely.transform(geometries, project)
-    return projected
+def _bounds(frame: Frame) -> tuple[float, float, float, float]:
+    left, top = frame.transform @ (0, 0)
+    right, bottom = frame.transform @ (frame.size, frame.size)
+    return left, bottom, right, top
 
 
-def _clipped(geometries: NDArray[np.object_], width: int, height: int) -> NDArray[np.object_]:
-    """Cut geometries to the chip; what only touches its edge comes back empty."""
+def _in_pixels(geometries: NDArray[np.object_], frame: Frame) -> NDArray[np.object_]:
+    """Cut geometries to the frame and return them in its pixels; what only touches its edge comes back empty."""
+    to_pixel = ~frame.transform
+    window = np.array(_bounds(frame))
     bounds = shapely.bounds(geometries)
-    outside = (bounds[:, :2] < 0).any(axis=1) | (bounds[:, 2] > width) | (bounds[:, 3] > height)
+    outside = (bounds[:, :2] < window[:2]).any(axis=1) | (bounds[:, 2:] > window[2:]).any(axis=1)
     if outside.any():
-        geometries = geometries.copy()
-        geometries[outside] = _intersection(geometries[outside], shapely.box(0, 0, width, height))
-    return geometries
-
-
-def _intersection(geometries: NDArray[np.object_], window: BaseGeometry) -> NDArray[np.object_]:
-    """Cut geometries to `window`, keeping each one's dimension: a polygon's touching edge is dropped."""
-    try:
-        cut = shapely.intersection(geometries, window)
-    except shapely.errors.GEOSException:  # an invalid ring
-        cut = shapely.intersection(shapely.make_valid(geometries), window)
-    mixed = shapely.get_type_id(cut) == shapely.GeometryType.GEOMETRYCOLLECTION
-    lower = shapely.get_dimensions(cut) < shapely.get_dimensions(geometries)
-    for i in np.flatnonzero(mixed | lower).tolist():
-        dimension = shapely.get_dimensions(geometries[i])
-        parts = shapely.get_parts(cut[i])
-        cut[i] = shapely.union_all(parts[shapely.get_dimensions(parts) == dimension])
-    return np.asarray(cut, dtype=object)
+        geometries[outside] = intersection(geometries[outside], shapely.box(*window))
+    outlines: NDArray[np.object_] = shapely.transform(
+        geometries,
+        lambda xy: np.column_stack([to_pixel.a * xy[:, 0] + to_pixel.c, to_pixel.e * xy[:, 1] + to_pixel.f]),
+    )
+    return outlines
