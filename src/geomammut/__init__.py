@@ -8,8 +8,10 @@ import os
 from importlib import import_module
 from typing import Any
 
-# Daft reports its use to its makers unless asked not to.
+# Daft and Ray report their use to their makers unless asked not to; the verbs draw progress bars of their own.
 os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("DAFT_PROGRESS_BAR", "0")
 
 __version__ = "0.1.0"
 
