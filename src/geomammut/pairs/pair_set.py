@@ -175,6 +175,9 @@ class PairSet:
         outside = [name for name in self.table["shard"].unique().to_pylist() if Path(name).name != name]
         if outside:
             raise UserError(f"{metadata} names a shard outside its folder, {outside[0]!r}; do not use it")
+        self._shards = self.table["shard"].to_pylist()
+        self._offsets = self.table["jpeg_offset"].to_numpy()
+        self._sizes = self.table["jpeg_bytes"].to_numpy()
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -195,14 +198,11 @@ class PairSet:
 
     def read_jpegs(self, indices: Sequence[int]) -> list[bytes]:
         """Return the encoded images at `indices`, in their order."""
-        shards = self.table["shard"].take(list(indices)).to_pylist()
-        offsets = self.table["jpeg_offset"].take(list(indices)).to_pylist()
-        sizes = self.table["jpeg_bytes"].take(list(indices)).to_pylist()
         images = []
-        for shard, offset, size in zip(shards, offsets, sizes, strict=True):
-            with (self.folder / shard).open("rb") as file:
-                file.seek(offset)
-                images.append(file.read(size))
+        for index in indices:
+            with (self.folder / self._shards[index]).open("rb") as file:
+                file.seek(self._offsets[index])
+                images.append(file.read(self._sizes[index]))
         return images
 
     def read_picture(self, index: int) -> Image.Image:
