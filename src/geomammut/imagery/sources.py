@@ -1,13 +1,15 @@
-"""Imagery as the user has it: GeoTIFFs, folders of them, MBTiles, XYZ tiles, opened as one kind of thing."""
+"""Imagery as the user has it: GeoTIFFs, folders of them, tiles, STAC items, opened as one kind of thing."""
 
 import math
 import re
 import sqlite3
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pyproj
@@ -17,10 +19,21 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
 from geomammut.errors import UserError
+from geomammut.imagery.stac import gdal_address, is_stac, stac_pictures
 from geomammut.imagery.tiles import find_tiles, tile_level
 from geomammut.progress import console
 
 RASTER_SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2")
+# A request is given up for good after some minutes; a raster's neighbours on a server are not asked for.
+_NETWORK = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_HTTP_CONNECTTIMEOUT": "20",
+    "GDAL_HTTP_TIMEOUT": "120",
+    "GDAL_HTTP_MAX_RETRY": "4",
+    "GDAL_HTTP_RETRY_DELAY": "1",
+    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
+    "GDAL_INGESTED_BYTES_AT_OPEN": "32768",
+}
 _STRETCH_PERCENTILES = (2.0, 98.0)
 _STRETCH_PIXELS = 1024  # the longer side of the overview on which the percentiles are taken
 
@@ -37,8 +50,12 @@ class ImagerySource:
         gsd_m: Size of a pixel on the ground at the centre, in metres.
         acquired: Time of acquisition as the file states it (ISO 8601), or None.
         bands: The three bands (from 1) taken as red, green and blue.
+        band_rule: Why those, in words.
+        kind: Type of its numbers, such as `uint8`.
         stretch: (low, high) a band, mapped to 0–255; None for 8-bit imagery, which is taken as it is.
             It is the 2nd and 98th percentile of an overview of the whole raster.
+        drivers: GDAL drivers that may open it; None for all. What a catalog points at is opened as
+            nothing that could point further.
         coarser: The same imagery at coarser levels, finest first (the other zooms of a folder of tiles).
     """
 
@@ -49,7 +66,10 @@ class ImagerySource:
     gsd_m: float
     acquired: str | None = None
     bands: tuple[int, int, int] = (1, 2, 3)
+    band_rule: str = "the first three"
+    kind: str = "uint8"
     stretch: tuple[tuple[float, float], ...] | None = None
+    drivers: tuple[str, ...] | None = None
     coarser: tuple["ImagerySource", ...] = ()
 
     def at(self, gsd_m: float) -> "ImagerySource":
@@ -57,13 +77,28 @@ class ImagerySource:
         fine_enough = [level for level in self.coarser if level.gsd_m <= gsd_m * 1.02]
         return max(fine_enough, key=lambda level: level.gsd_m, default=self)
 
+    @property
+    def bytes_per_pixel(self) -> int:
+        """Memory that a pixel takes while it is read."""
+        return 3 * np.dtype(self.kind).itemsize
+
+    @property
+    def look(self) -> str:
+        """Return how its pixels become 8-bit RGB, in words."""
+        red, green, blue = self.bands
+        colours = f"band {red} as grey" if red == green == blue else f"bands {red}, {green}, {blue} as red, green, blue"
+        limits = "" if self.stretch is None else ", ".join(f"{low:.4g}–{high:.4g}" for low, high in self.stretch)
+        how = f"{self.kind} stretched from {limits} to 0–255" if limits else "8 bit, as they are"
+        return f"{colours} ({self.band_rule}), {how}"
+
 
 def open_sources(paths: Sequence[str | Path]) -> list[ImagerySource]:
     """Return the imagery found at `paths`, in their order; nothing but headers and overviews is read.
 
     A path is a GeoTIFF, COG or other raster that GDAL reads, an `.mbtiles` file, a folder of GeoTIFFs, a
-    folder of XYZ tiles (`[PREFIX-]x-y-z.png`, or `z/x/y.png` below it), or a GDAL address (`https://…`,
-    `s3://…`, `/vsi…`).
+    folder of XYZ tiles (`[PREFIX-]x-y-z.png`, or `z/x/y.png` below it), a STAC document (`.json`; see
+    `imagery.stac`) or an address: `https://…` (of a raster, a STAC document or a STAC API's search),
+    `s3://…`, `/vsi…`.
 
     Raises:
         UserError: Nothing is there, it is no imagery, or it has no coordinate system.
@@ -76,8 +111,11 @@ def open_sources(paths: Sequence[str | Path]) -> list[ImagerySource]:
 
 def _open_path(path: str | Path) -> Iterator[ImagerySource]:
     text = str(path)
+    if is_stac(text):
+        yield from _open_stac(text)
+        return
     if "://" in text or text.startswith("/vsi"):
-        yield _open_raster(text, text.rsplit("/", 1)[-1])
+        yield _open_raster(gdal_address(text), Path(urlsplit(text).path).name)
         return
     local = Path(path)
     if local.is_dir():
@@ -119,18 +157,58 @@ def _refuse_vector_tiles(path: Path) -> None:
         raise UserError(f"{path} holds vector tiles, no imagery; give an .mbtiles file of png, jpg or webp tiles")
 
 
-def _open_raster(dataset: str, name: str) -> ImagerySource:
+def _open_stac(location: str) -> Iterator[ImagerySource]:
+    """Yield the pictures of a catalog's items; those that cannot be read are told of, and left out."""
+    left_out = Counter[str]()
+    count = 0
+    for picture in stac_pictures(location, left_out):
+        try:
+            source = _open_raster(picture.dataset, picture.name, picture.drivers, picture.bands)
+        except UserError as error:
+            left_out[str(error).replace(picture.name, "an item", 1)] += 1
+            continue
+        count += 1
+        yield replace(source, acquired=picture.acquired or source.acquired)
+    if not count:
+        why = left_out.most_common(1)[0][0] if left_out else "it has no items"
+        raise UserError(f"STAC {location} gives no imagery: {why}")
+    for why, number in left_out.most_common():
+        console.print(f"note: {location}: {number} of {number + count} items left out: {why}", soft_wrap=True)
+
+
+@contextmanager
+def open_dataset(dataset: str, drivers: tuple[str, ...] | None = None) -> Iterator[DatasetReader]:
+    """Open a raster with GDAL, patiently where it is on the network.
+
+    Raises:
+        RasterioError: It cannot be opened.
+    """
+    with ExitStack() as stack:
+        if "/vsicurl/" in dataset or "/vsis3/" in dataset or "/vsigs/" in dataset:
+            stack.enter_context(rasterio.Env(**_NETWORK))
+        yield stack.enter_context(rasterio.open(dataset, driver=None if drivers is None else list(drivers)))
+
+
+def _open_raster(
+    dataset: str, name: str, drivers: tuple[str, ...] | None = None, bands: tuple[int, int, int] | None = None
+) -> ImagerySource:
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), ExitStack() as stack:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(dataset) as raster:
-                return _describe(raster, dataset, name)
+            raster = stack.enter_context(open_dataset(dataset, drivers))
+            return _describe(raster, dataset, name, drivers, bands)
     except RasterioError as error:
         reason = " ".join(str(error).split()).replace(dataset, name)
         raise UserError(f"imagery {name} cannot be read ({reason}); is it a raster?") from error
 
 
-def _describe(raster: DatasetReader, dataset: str, name: str) -> ImagerySource:
+def _describe(
+    raster: DatasetReader,
+    dataset: str,
+    name: str,
+    drivers: tuple[str, ...] | None,
+    bands: tuple[int, int, int] | None,
+) -> ImagerySource:
     if raster.crs is None:
         how = f"`rio edit-info --crs EPSG:… {name}` or `gdal_edit -a_srs EPSG:… {name}`"
         raise UserError(f"imagery {name} has no coordinate system; set it with {how}")
@@ -142,16 +220,22 @@ def _describe(raster: DatasetReader, dataset: str, name: str) -> ImagerySource:
         how = f"`gdal_translate -expand rgb {name} rgb.tif`"
         raise UserError(f"imagery {name} holds numbers of colours (a palette), as masks do; make a picture with {how}")
     authority = raster.crs.to_authority()
-    bands = _colour_bands(raster)
+    chosen, rule = (bands, "as the catalog names them") if bands is not None else _colour_bands(raster)
+    kind = raster.dtypes[chosen[0] - 1]
+    corners = [raster.transform @ corner for corner in ((0, 0), (raster.width, 0), (raster.width, raster.height))]
+    xs, ys = zip(*corners, raster.transform @ (0, raster.height), strict=True)
     return ImagerySource(
         name=name,
         dataset=dataset,
         crs=":".join(authority) if authority else raster.crs.to_wkt(),
-        bounds=tuple(raster.bounds),
+        bounds=(min(xs), min(ys), max(xs), max(ys)),
         gsd_m=ground_sample_distance(raster),
         acquired=_acquired(raster),
-        bands=bands,
-        stretch=None if raster.dtypes[bands[0] - 1] == "uint8" else _stretch(raster, bands),
+        bands=chosen,
+        band_rule=rule,
+        kind=kind,
+        stretch=None if kind == "uint8" else _stretch(raster, chosen),
+        drivers=drivers,
     )
 
 
@@ -165,24 +249,28 @@ def ground_sample_distance(raster: DatasetReader) -> float:
     return math.sqrt(abs(area_m2))
 
 
-def _colour_bands(raster: DatasetReader) -> tuple[int, int, int]:
-    """Return the bands that say they are red, green and blue, else the first three, else grey thrice."""
-    meanings = list(raster.colorinterp)
-    rgb = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
-    if all(colour in meanings for colour in rgb):
-        red, green, blue = (meanings.index(colour) + 1 for colour in rgb)
-        return red, green, blue
-    pictures = [band for band, meaning in enumerate(meanings, start=1) if meaning != ColorInterp.alpha]
-    return (pictures[0], pictures[1], pictures[2]) if len(pictures) >= 3 else (pictures[0],) * 3
+def _colour_bands(raster: DatasetReader) -> tuple[tuple[int, int, int], str]:
+    """Return the bands that say they are red, green and blue, else the first three, else grey thrice; and why."""
+    meanings = [meaning.name for meaning in raster.colorinterp]
+    described = [(text or "").strip().lower() for text in raster.descriptions]
+    for names in (meanings, described):
+        if all(colour in names for colour in ("red", "green", "blue")):
+            red, green, blue = (names.index(colour) + 1 for colour in ("red", "green", "blue"))
+            return (red, green, blue), "as the file names them"
+    pictures = [band for band, meaning in enumerate(meanings, start=1) if meaning != "alpha"]
+    if len(pictures) < 3:
+        return (pictures[0],) * 3, "the only one" if len(pictures) == 1 else "the first of two"
+    return (pictures[0], pictures[1], pictures[2]), f"the first three of {len(pictures)}, which say no colour"
 
 
 def _stretch(raster: DatasetReader, bands: tuple[int, int, int]) -> tuple[tuple[float, float], ...]:
     scale = min(1.0, _STRETCH_PIXELS / max(raster.width, raster.height))
     shape = (3, max(1, round(raster.height * scale)), max(1, round(raster.width * scale)))
     overview = raster.read(list(bands), out_shape=shape, masked=True).astype(np.float64)
+    data = overview.data.any(axis=0)  # 0 in all bands is a missing value more often than not
     limits = []
     for band in overview:
-        values = band.compressed()
+        values = band[data].compressed()
         values = values[np.isfinite(values)]
         low, high = np.percentile(values, _STRETCH_PERCENTILES) if len(values) else (0.0, 0.0)
         limits.append((float(low), float(high)))
