@@ -134,6 +134,8 @@ PAIRS_LANDMARKS = {
     "price_in": None,
     "price_out": None,
     "dry_run": False,
+    "partition": 4096,
+    "ray": None,
     "seed": 0,
 }
 CALLS: list[tuple[str, str, tuple[Any, ...], dict[str, Any]]] = [

@@ -13,32 +13,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geomammut.errors import UserError
-from geomammut.imagery.chips import Chip
 from geomammut.landmarks.table import landmarks, read_landmarks
 from geomammut.pairs.check import pairs_check
 from geomammut.pairs.landmarks import pairs_landmarks
 from geomammut.pairs.pair_set import PairSet
 from geomammut.pairs.positions import REGIONS, cell
-from geomammut.pairs.visible import MAX_LANDMARKS, ChipContents, LandmarkIndex, lengths_m
-from small_place import NORTH, WEST, area, box, degrees, line, town, write_geojson, write_image, write_map
+from geomammut.pairs.visible import MAX_LANDMARKS, ChipContents, Frame, LandmarkIndex, lengths_m
+from small_place import NORTH, WEST, area, box, line, town, write_geojson, write_image, write_map
 
 
-def chip_at(x: float, y: float, size: int = 128, gsd_m: float = 1.0) -> Chip:
-    """A chip of the small place with its corner x metres east and y metres south of the place's."""
-    side = size * gsd_m
-    return Chip(
-        pixels=np.zeros((size, size, 3), np.uint8),
-        footprint=shapely.Polygon(degrees(box(x, y, side, side))),
-        crs="EPSG:32633",
-        transform=Affine(gsd_m, 0, WEST + x, 0, -gsd_m, NORTH - y),
-        gsd_m=gsd_m,
-        source="test",
-        acquired=None,
-    )
+def frame_at(x: float, y: float, size: int = 128, gsd_m: float = 1.0) -> Frame:
+    """The frame of a chip with its corner x metres east and y metres south of the small place's."""
+    return Frame("EPSG:32633", Affine(gsd_m, 0, WEST + x, 0, -gsd_m, NORTH - y), gsd_m, size)
 
 
-def contents_of(folder: Path, features: list[dict], chip: Chip | None = None) -> ChipContents:
-    return LandmarkIndex(read_landmarks(write_map(folder, features))).contents(chip or chip_at(0, 0))
+def contents_of(folder: Path, features: list[dict], frame: Frame | None = None) -> ChipContents:
+    return LandmarkIndex(read_landmarks(write_map(folder, features))).contents_of([frame or frame_at(0, 0)])[0]
 
 
 def the_kind(contents: ChipContents, category: str):
@@ -71,8 +61,8 @@ def test_what_cannot_be_told_apart_is_not_visible(tmp_path: Path) -> None:
     edge = line([(1, -50), (1, 300)], highway="primary")  # along the very rim
     assert not contents_of(tmp_path, [sliver, edge]).kinds
     house = [area(box(100, 100, 10, 10), building="house")]
-    assert contents_of(tmp_path, house, chip_at(0, 0, 224, 1.0)).kinds
-    assert not contents_of(tmp_path, house, chip_at(0, 0, 224, 10.0)).kinds  # one pixel
+    assert contents_of(tmp_path, house, frame_at(0, 0, 224, 1.0)).kinds
+    assert not contents_of(tmp_path, house, frame_at(0, 0, 224, 10.0)).kinds  # one pixel
 
 
 def test_counts_and_positions_are_of_all_of_a_kind_though_few_are_kept(tmp_path: Path) -> None:

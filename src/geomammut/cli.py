@@ -195,11 +195,20 @@ def pairs_landmarks(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only tell the requests, tokens and cost to come.")
     ] = False,
+    partition: Annotated[int, typer.Option(min=1, help="Chips worked on at a time: bounds the memory.")] = 4096,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Work on a Ray cluster: its address, auto, or local for one on this machine.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Seed = 0,
 ) -> None:
     """Caption chips of imagery by the landmarks seen in them.
 
-    A run with a language model that was stopped or killed goes on where it was: the answers are kept in
+    A run that was stopped or killed goes on where it was; the answers of a language model are kept in
     OUT.answers.sqlite.
 
     \b
@@ -228,6 +237,8 @@ def pairs_landmarks(
         price_in=price_in,
         price_out=price_out,
         dry_run=dry_run,
+        partition=partition,
+        ray=ray,
         seed=seed,
     )
     if not dry_run:

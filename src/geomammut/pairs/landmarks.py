@@ -1,68 +1,37 @@
 """Landmark pairs: imagery and a map become images with captions."""
 
-import io
-import json
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import geopandas
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pyogrio
 import shapely
-from PIL import Image
+from rich.progress import Progress
 from shapely.geometry.base import BaseGeometry
 
 from geomammut import __version__
 from geomammut.errors import UserError
-from geomammut.files import content_id, whole_file
-from geomammut.imagery.chips import Chip, chips
-from geomammut.imagery.sources import ImagerySource, open_sources
-from geomammut.landmarks.table import read_landmarks
+from geomammut.files import whole_file
+from geomammut.imagery.chips import chips
+from geomammut.imagery.sources import open_sources
+from geomammut.landmarks.table import LANDMARK_SCHEMA, read_landmarks
 from geomammut.pairs import grounding
+from geomammut.pairs.daft_runner import run_on
 from geomammut.pairs.grounding import Lexicon
+from geomammut.pairs.landmarks_card import card, record
 from geomammut.pairs.pair_set import Funnel, Pair, write_pair_set
-from geomammut.pairs.visible import ChipContents, LandmarkIndex
-from geomammut.pairs.writers.captioning import (
-    NO_ANSWER,
-    NO_FAULTS,
-    PASSED,
-    REPLACED,
-    REWRITTEN,
-    WRITTEN,
-    Captions,
-    by_writer,
-)
+from geomammut.pairs.pairing import FoundCell, FoundChip, Partition
+from geomammut.pairs.pairing_run import PairingRun
+from geomammut.pairs.parts import Tally, part_rows, read_parts, write_part, write_rows
+from geomammut.pairs.run_folder import RunFolder, file_state
+from geomammut.pairs.writers.captioning import Captions
 from geomammut.pairs.writers.estimate import estimate
 from geomammut.pairs.writers.writer import CaptionWriter, WriterName, WriterOptions, open_writer
-from geomammut.progress import console, track
-
-_JPEG_QUALITY = 90
-_COLUMNS = (WRITTEN, PASSED, REWRITTEN, REPLACED, NO_ANSWER)  # of the card's table of writers
-
-
-@dataclass
-class _Tally:
-    """What the steps between chips and pairs kept and lost."""
-
-    chips: int = 0
-    paired: int = 0
-    landmarks: int = 0
-    writing: Counter[tuple[str, str]] = field(default_factory=Counter)  # see `Captions.counts`
-    dropped: Counter[str] = field(default_factory=Counter)
-
-
-@dataclass(frozen=True)
-class _Paired:
-    """A chip, encoded, and what is visible in it."""
-
-    id: str
-    jpeg: bytes
-    chip: Chip
-    contents: ChipContents
-    phrasing: str
+from geomammut.progress import console, progress_bar
 
 
 def pairs_landmarks(
@@ -84,6 +53,8 @@ def pairs_landmarks(
     price_in: float | None = None,
     price_out: float | None = None,
     dry_run: bool = False,
+    partition: int = 4096,
+    ray: str | None = None,
     seed: int = 0,
 ) -> Path:
     """Cut imagery into chips, find the landmarks visible in each, and write captions for them.
@@ -92,6 +63,10 @@ def pairs_landmarks(
     is written again with the reason, at most twice, and then replaced by the template writer's. The answers
     of a language model are kept in `OUT.answers.sqlite` beside `out` as they arrive, so that a run that was
     killed pays for none of them twice.
+
+    The work is done partition by partition, each by a Daft program, in this process or on Ray. Finished
+    partitions are kept in a hidden folder beside `out`, and the same call goes on where a killed one
+    stood. Neither the partitions nor where they are worked on change a byte of the result.
 
     Args:
         imagery: GeoTIFFs, folders of them, `.mbtiles` or folders of XYZ tiles; see `open_sources`.
@@ -112,6 +87,11 @@ def pairs_landmarks(
         price_in: US dollars for a million input tokens, where the listed price is wrong or missing.
         price_out: The same for output tokens.
         dry_run: Only print how many requests and tokens the captions would take, and their cost.
+        partition: Chips worked on at a time, which bounds the memory: some 50 kB each. On a cluster, thousands
+            for each of its cores.
+        ray: Where Daft runs: None for this process, "local" for a Ray cluster on this machine, "auto" for the
+            one it belongs to, or an address. All machines of a cluster must see the imagery and `out`
+            under the same paths. A language model's server is asked from this machine.
         seed: Picks among the template writer's phrasings.
 
     Returns:
@@ -134,38 +114,56 @@ def pairs_landmarks(
         price_in=price_in,
         price_out=price_out,
     )
+    if partition < 1:
+        raise UserError(f"--partition {partition} is out of range; give the chips to work on at a time, such as 4096")
     with ExitStack() as stack:
         # First of all: who lacks a key shall learn it before the work.
         caption_writer = None if dry_run else stack.enter_context(open_writer(options, out))
-        table = read_landmarks(Path(landmarks))
+        table = landmark_table(Path(landmarks))
         sources = open_sources(imagery)
         grid = chips(sources, size=size, gsd_m=gsd, area=None if area is None else read_area(Path(area)))
-        index = LandmarkIndex(table)
-        lexicon = Lexicon(index.phrases)
-        funnel, tally = Funnel(), _Tally()
-        paired = _paired(track(grid, "pairing chips", total=len(grid)), index, tally, seed)
+        run_on(ray)
+        run = RunFolder(
+            out,
+            {
+                "geomammut": __version__,
+                "imagery": [file_state(path) for path in imagery],
+                "sources": [repr(source) for source in grid.plan.sources],
+                "landmarks": file_state(table),
+                "area": None if area is None else file_state(area),
+                "chips": [size, gsd, grid.jpeg_quality, grid.resampling],
+                "writer": [writer, model, caption_writer.prompt_version if caption_writer else None, grounding.VERSION],
+                "partition": partition,
+                "seed": seed,
+            },
+        )
+        pairing = PairingRun(grid, table, run, partition_chips=partition, seed=seed)
         if caption_writer is None:
-            expected = estimate(paired, options, out)
-            console.print(expected or f"{sum(1 for _ in paired):,} chips to caption, at no cost", soft_wrap=True)
+            found = (chip for part in pairing.partitions for cell in pairing.found_cells(part) for chip in cell.chips)
+            expected = estimate(found, options, out)
+            console.print(expected or f"{sum(1 for _ in found):,} chips to caption, at no cost", soft_wrap=True)
+            run.remove()
             return out
+        lexicon = Lexicon(pairing.summary.phrases)
+        with progress_bar() as bar:
+            if writer == "template":
+                _write_parts(pairing, caption_writer, lexicon, bar)
+            else:
+                _write_parts_here(pairing, caption_writer, lexicon, bar)
+        funnel, tally = Funnel(), Tally()
 
         def pairs() -> Iterator[Pair]:
-            for found, captions in caption_writer.captions(paired, lexicon):
-                tally.writing += captions.counts
-                if captions.texts:
-                    yield _pair(found, captions, caption_writer)
-                else:
-                    tally.dropped["no caption passed the check"] += 1
-            _record(funnel, len(grid), dict(grid.dropped), tally, caption_writer)
+            yield from read_parts([pairing.part(each) for each in pairing.partitions], tally)
+            record(funnel, pairing.planned, tally, caption_writer.spent())
 
         write_pair_set(out, pairs(), funnel=funnel, card="The counts follow when the set is whole.")
         with whole_file(out / "card.md") as partial:
             partial.write_text(
-                _card(
+                card(
                     imagery=sources,
-                    map_text=f"{Path(landmarks).name}, {len(table):,} landmarks of "
-                    f"{table['category'].nunique()} categories",
-                    chips_text=f"{size} × {size} pixels at {gsd:g} m per pixel (JPEG, quality {_JPEG_QUALITY})"
+                    map_text=f"{table.name}, {pairing.summary.landmarks:,} landmarks of "
+                    f"{len(pairing.summary.counts)} categories",
+                    chips_text=f"{size} × {size} pixels at {gsd:g} m per pixel (JPEG, quality {grid.jpeg_quality})"
                     + (f", inside the polygons of {Path(area).name}" if area else ""),
                     writer=caption_writer,
                     funnel=funnel,
@@ -174,6 +172,7 @@ def pairs_landmarks(
                 ),
                 encoding="utf-8",
             )
+        run.remove()
     return out
 
 
@@ -195,144 +194,56 @@ def read_area(path: Path) -> BaseGeometry:
     return shapely.union_all(shapely.make_valid(polygons.to_numpy()))
 
 
-def _paired(found: Iterable[Chip], index: LandmarkIndex, tally: _Tally, seed: int) -> Iterator[_Paired]:
-    for chip in found:
-        tally.chips += 1
-        contents = index.contents(chip)
-        if not contents.kinds:
-            continue
-        tally.paired += 1
-        tally.landmarks += len(contents.landmarks)
-        jpeg = io.BytesIO()
-        Image.fromarray(chip.pixels).save(jpeg, "JPEG", quality=_JPEG_QUALITY)
-        footprint = json.dumps(_footprint(chip), sort_keys=True)
-        chip_id = content_id(jpeg.getvalue(), footprint)
-        yield _Paired(chip_id, jpeg.getvalue(), chip, contents, phrasing=content_id(chip_id, str(seed)))
+def landmark_table(path: Path) -> Path:
+    """Return `path` if it is a landmark table with something in it; nothing but its header is read.
+
+    Raises:
+        UserError: It is missing, damaged, no landmark table, or empty.
+    """
+    try:
+        header = pq.ParquetFile(path)
+        sound = set(LANDMARK_SCHEMA.names) <= set(header.schema_arrow.names) and header.metadata.num_rows > 0
+    except (OSError, pa.ArrowInvalid):
+        sound = False
+    if not sound:
+        read_landmarks(path)  # tells what is wrong
+    return path
 
 
-def _footprint(chip: Chip) -> dict[str, object]:
-    corners = shapely.get_coordinates(chip.footprint).tolist()
-    return {"type": "Polygon", "coordinates": [corners]}
+def _write_parts(pairing: PairingRun, writer: CaptionWriter, lexicon: Lexicon, bar: Progress) -> None:
+    """Let the template writer caption each partition where its chips were cut."""
+    task = bar.add_task("pairing chips", total=pairing.planned)
+    for partition in pairing.partitions:
+        if not pairing.is_done(partition):
+            with pairing.finish(partition) as part:
+                write_part(pairing.found(partition), writer, lexicon, part)
+        bar.advance(task, partition.chips)
 
 
-def _pair(found: _Paired, captions: Captions, writer: CaptionWriter) -> Pair:
-    chip = found.chip
-    return Pair(
-        id=found.id,
-        captions=captions.texts,
-        jpeg=found.jpeg,
-        width=found.contents.width,
-        height=found.contents.height,
-        source="landmarks",
-        provenance={
-            "writer": writer.name,
-            "model": writer.model,
-            "prompt_version": writer.prompt_version,
-            "imagery": chip.source,
-            "caption_writers": list(captions.writers),
-            "verification": {"check": grounding.VERSION, "by_writer": by_writer(captions.counts)},
-        },
-        landmarks=found.contents.landmarks_json(),
-        footprint=_footprint(chip),
-        crs=chip.crs,
-        gsd_m=chip.gsd_m,
-        acquired=chip.acquired,
-    )
+def _write_parts_here(pairing: PairingRun, writer: CaptionWriter, lexicon: Lexicon, bar: Progress) -> None:
+    """Let a language model caption the chips in one stream out of this process, so that its limits hold."""
+    task = bar.add_task("captioning chips", total=pairing.planned)
+    open_parts: deque[tuple[Partition, list[FoundCell]]] = deque()
+    captions: deque[Captions] = deque()
 
+    def found() -> Iterator[FoundChip]:
+        for partition in pairing.partitions:
+            if pairing.is_done(partition):
+                bar.advance(task, partition.chips)
+                continue
+            open_parts.append((partition, pairing.found_cells(partition)))
+            for cell in open_parts[-1][1]:
+                yield from cell.chips
 
-def _record(funnel: Funnel, cells: int, dropped: dict[str, int], tally: _Tally, writer: CaptionWriter) -> None:
-    funnel.step("chips cut from cells", cells, tally.chips, dropped)
-    unseen = tally.chips - tally.paired
-    funnel.step(
-        "chips with a visible landmark",
-        tally.chips,
-        tally.paired,
-        {"no visible landmark": unseen} if unseen else {},
-    )
-    table = by_writer(tally.writing)
-    faults: Counter[str] = Counter()
-    for counts in table.values():
-        faults.update({what: count for what, count in counts.items() if what not in NO_FAULTS})
-    written = sum(counts.get(WRITTEN, 0) for counts in table.values())
-    funnel.step("captions grounded in the landmarks", written, written - faults.total(), dict(faults.most_common()))
-    funnel.steps[-1]["by_writer"] = table
-    if (spent := writer.spent()) is not None:
-        funnel.steps[-1]["spent"] = spent
-    funnel.step("pairs with a caption", tally.paired, tally.paired - tally.dropped.total(), dict(tally.dropped))
+    def close_full_parts() -> None:
+        while open_parts and len(captions) >= sum(len(cell.chips) for cell in open_parts[0][1]):
+            partition, cells = open_parts.popleft()
+            rows = [row for cell in cells for row in part_rows(cell, [captions.popleft() for _ in cell.chips], writer)]
+            with pairing.finish(partition) as part:
+                write_rows(rows, part)
 
-
-def _card(
-    *,
-    imagery: Sequence[ImagerySource],
-    map_text: str,
-    chips_text: str,
-    writer: CaptionWriter,
-    funnel: Funnel,
-    tally: _Tally,
-    seed: int,
-) -> str:
-    by = f"the {writer.name} writer" + (f" with the model {writer.model}" if writer.model else "")
-    steps = "\n".join(
-        f"| {step['step']} | {step['in']:,} | {step['out']:,} | "
-        + ", ".join(f"{count:,} {reason}" for reason, count in step["dropped"].items())
-        + " |"
-        for step in funnel.steps
-    )
-    writers = "\n".join(
-        f"| {name} | " + " | ".join(f"{counts.get(what, 0):,}" for what in _COLUMNS) + " |"
-        for name, counts in by_writer(tally.writing).items()
-    )
-    listed = "\n".join(
-        f"- {source.name} ({source.gsd_m:.3g} m per pixel, {source.crs}"
-        + (f", acquired {source.acquired}" if source.acquired else "")
-        + ")"
-        for source in imagery
-    )
-    return f"""# Landmark pairs
-
-Pictures from above with captions written from the map landmarks that are visible in them.
-
-Made by `geomammut pairs landmarks` {__version__}: chips of {chips_text};
-captions by {by} ({writer.prompt_version}), each checked against the chip's landmarks
-({grounding.VERSION}); seed {seed}.
-
-## Sources and licences
-
-Imagery:
-{listed}
-
-Map: {map_text}.
-
-Before you share this set, see what the imagery's licence allows. If the map is OpenStreetMap's, the set is
-derived from it: state "© OpenStreetMap contributors" and keep to the Open Database License (ODbL),
-https://www.openstreetmap.org/copyright.
-
-## Counts
-
-| step | in | out | dropped |
-|---|---|---|---|
-{steps}
-
-{tally.landmarks:,} landmarks are recorded with the pairs. Captions by writer:
-
-| writer | written | passed the check | mended when rewritten | replaced by the template's | chips without an answer |
-|---|---|---|---|---|---|
-{writers}
-{_spending(writer.spent())}
-
-## Limits
-
-The map may be older or newer than the imagery, and leaves things out: a caption says what the map says is
-visible, and its counts are the map's. Positions are of the picture, whose upper edge is north.
-"""
-
-
-def _spending(spent: dict[str, Any] | None) -> str:
-    if spent is None:
-        return ""
-    cost = "a cost that is not known" if spent["usd"] is None else f"${spent['usd']:,.4f}"
-    unusable = sum(spent["unusable_answers"].values())
-    return (
-        f"\nThe language model gave {spent['answers']:,} answers ({unusable:,} of them unusable), for "
-        f"{spent['tokens_in']:,} tokens in, {spent['tokens_out']:,} tokens out and {cost}.\n"
-    )
+    for _, written in writer.captions(found(), lexicon):
+        captions.append(written)
+        bar.advance(task)
+        close_full_parts()
+    close_full_parts()

@@ -15,7 +15,6 @@ from affine import Affine
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from geomammut.imagery.chips import Chip
 from geomammut.landmarks.taxonomy import load_taxonomy
 from geomammut.pairs import english
 from geomammut.pairs.join_grid import intersection
@@ -153,12 +152,8 @@ class LandmarkIndex:
         self._rarity = rarity_of(Counter(self._categories)) if rarity is None else rarity
         self._in_crs: dict[str, tuple[NDArray[np.object_], shapely.STRtree]] = {}
 
-    def contents(self, chip: Chip) -> ChipContents:
-        """Return what is visible in `chip`; its `kinds` are empty where nothing is."""
-        return self.contents_of([Frame(chip.crs, chip.transform, chip.gsd_m, chip.pixels.shape[0])])[0]
-
     def contents_of(self, frames: Sequence[Frame]) -> list[ChipContents]:
-        """Return what is visible in each frame."""
+        """Return what is visible in each frame; `kinds` are empty where nothing is."""
         by_crs: dict[str, list[int]] = defaultdict(list)
         for index, frame in enumerate(frames):
             by_crs[frame.crs].append(index)
