@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import geopandas
 import pyarrow as pa
@@ -124,7 +125,8 @@ def pairs_landmarks(
         grid = chips(sources, size=size, gsd_m=gsd, area=None if area is None else read_area(Path(area)))
         run_on(ray)
         run = RunFolder(
-            out,
+            # A dry run leaves alone what a killed run has finished.
+            Path(stack.enter_context(TemporaryDirectory())) / out.name if dry_run else out,
             {
                 "geomammut": __version__,
                 "imagery": [file_state(path) for path in imagery],
@@ -140,8 +142,8 @@ def pairs_landmarks(
         pairing = PairingRun(grid, table, run, partition_chips=partition, seed=seed)
         if caption_writer is None:
             found = (chip for part in pairing.partitions for cell in pairing.found_cells(part) for chip in cell.chips)
-            expected = estimate(found, options, out)
-            console.print(expected or f"{sum(1 for _ in found):,} chips to caption, at no cost", soft_wrap=True)
+            expected = str(estimate(found, options, out) or f"{sum(1 for _ in found):,} chips to caption, at no cost")
+            console.print(expected, soft_wrap=True, markup=False, highlight=False)
             run.remove()
             return out
         lexicon = Lexicon(pairing.summary.phrases)

@@ -18,7 +18,7 @@ _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 60.0
 _LONGEST_PAUSE_S = 600.0  # that a server may ask for
 # With so many requests in a row given up on, the cause is not the pictures.
-_HOPELESS = 20
+HOPELESS = 20
 
 Result = TypeVar("Result")
 
@@ -104,7 +104,7 @@ class Courier:
         with self._lock:
             self._in_vain += 1
             in_vain = self._in_vain
-        if in_vain >= _HOPELESS:
+        if in_vain >= HOPELESS:
             self.stop(
                 UserError(
                     f"the {self._writer} server answered none of the last {in_vain} requests ({failure}); "

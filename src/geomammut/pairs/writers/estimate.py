@@ -33,13 +33,17 @@ class Estimate:
     def __str__(self) -> str:
         cost = "of unknown price: give --price-in and --price-out"
         if self.usd is not None:
-            cost = f"${self.usd:,.2f}, with all captions rewritten up to ${self.usd * self.times:,.2f}"
+            cost = f"{dollars(self.usd)}, with all captions rewritten up to {dollars(self.usd * self.times)}"
         basis = f"measured by {self.measured:,} answers" if self.measured else "guessed"
         return (
             f"{self.chips:,} chips to caption, {self.requests:,} requests to make (with all captions rewritten up to "
             f"{self.requests * self.times:,}): about {self.tokens_in:,} tokens in and {self.tokens_out:,} out "
             f"({basis}); {cost}"
         )
+
+
+def dollars(usd: float) -> str:
+    return f"${usd:,.2f}" if usd >= 1 or usd == 0 else f"${usd:.4f}"
 
 
 def estimate(chips: Iterable[ChipToCaption], options: WriterOptions, out: Path) -> Estimate | None:

@@ -18,7 +18,7 @@ def refused(reason: object, status: int | None, headers: Any) -> RequestFailedEr
         wait_s: float | None = max(0.0, float(headers.get("retry-after")))
     except (AttributeError, TypeError, ValueError):
         wait_s = None
-    return RequestFailedError(_plain(f"{status or ''} {reason}"), status, wait_s)
+    return RequestFailedError(plain(f"{status or ''} {reason}"), status, wait_s)
 
 
 def broken(error: BaseException) -> RequestFailedError:
@@ -29,7 +29,7 @@ def broken(error: BaseException) -> RequestFailedError:
         chain.append(link)
         link = link.__cause__ or link.__context__
     connected = not any(type(link).__name__ in _NOT_CONNECTED for link in chain)
-    return RequestFailedError(_plain(f"{type(chain[-1]).__name__}: {error}"), connected=connected)
+    return RequestFailedError(plain(f"{type(chain[-1]).__name__}: {error}"), connected=connected)
 
 
 def may_pass(failure: RequestFailedError) -> bool:
@@ -46,7 +46,9 @@ def users_to_mend(failure: RequestFailedError, writer: str, model: str) -> UserE
     return None
 
 
-def _plain(reason: str) -> str:
+def plain(reason: object) -> str:
+    """Return a server's or a library's words in one short line, without an API key."""
+    reason = str(reason)
     for name in KEYS:
         if key := os.environ.get(name):
             reason = reason.replace(key, "…")

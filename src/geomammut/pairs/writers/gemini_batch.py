@@ -1,16 +1,18 @@
 """Captions by Gemini's Batch API: half the price, an answer within a day, each job found again after a kill."""
 
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from itertools import count
 from typing import TypeVar
 
 from google import genai
-from google.genai import types
+from google.genai import errors, types
 
 from geomammut.errors import UserError
 from geomammut.files import content_id
 from geomammut.pairs.writers.answer import Answer, Question, RequestFailedError
-from geomammut.pairs.writers.asking import Courier
+from geomammut.pairs.writers.asking import HOPELESS, Courier
+from geomammut.pairs.writers.failures import plain
 from geomammut.pairs.writers.gemini import CONFIG, content_of, failure_of, read_response
 from geomammut.pairs.writers.ledger import TRIES, Ledger
 from geomammut.pairs.writers.limits import Pace
@@ -31,6 +33,7 @@ class GeminiBatches:
     def __init__(self, model: str, client: genai.Client, ledger: Ledger, pace: Pace) -> None:
         self._model, self._client, self._ledger = model, client, ledger
         self._courier = Courier("google", model, pace, ledger)
+        self._why = ""  # the last request within a job failed
 
     def stop(self, reason: BaseException) -> None:
         self._courier.stop(reason)
@@ -64,6 +67,8 @@ class GeminiBatches:
                     for key, answer in answers:
                         self._ledger.book(waiting[key], answer)
                     store.forget_batch(batch)
+                if not answers and len(waiting) >= HOPELESS:
+                    raise UserError(f"the batch job {name} answered none of its {len(waiting)} requests ({self._why})")
         except UserError as error:
             self.stop(error)
             raise
@@ -105,19 +110,27 @@ class GeminiBatches:
 
         return self._carry(send)
 
+    def _look(self, name: str) -> types.BatchJob:
+        try:
+            return self._client.batches.get(name=name)
+        except errors.ClientError as error:
+            if error.code != HTTPStatus.NOT_FOUND:
+                raise
+            return types.BatchJob(name=name, state=types.JobState.JOB_STATE_EXPIRED)  # it was deleted
+
     def _collected(self, batch: str, name: str, keys: Sequence[str]) -> list[tuple[str, Answer]]:
         """Wait for a job, and return its answers with the keys of their questions."""
         look_s = _FIRST_LOOK_S
         while True:
-            job = self._carry(lambda: self._client.batches.get(name=name))
+            job = self._carry(lambda: self._look(name))
             if job.done:
                 break
             self._courier.stopped.wait(look_s)
             look_s = min(_LAST_LOOK_S, 1.5 * look_s)
         if job.state is None or job.state.name != _DONE:
             self._ledger.store.forget_batch(batch)
-            reason = job.error.message if job.error else job.state
-            raise UserError(f"the batch job {name} failed ({reason}); run again to send it anew")
+            reason = (job.error.message if job.error else None) or (job.state.name if job.state else "no reason given")
+            raise UserError(f"the batch job {name} failed ({plain(reason)}); run again to send it anew")
         answers = []
         responses = (job.dest.inlined_responses if job.dest else None) or []
         for place, item in enumerate(responses):
@@ -125,6 +138,7 @@ class GeminiBatches:
             key = (item.metadata or {}).get("key") or (keys[place] if place < len(keys) else "")
             if item.response is None:
                 self._ledger.count_failure("failed in a batch job")
+                self._why = plain(item.error.message if item.error else "no reason given")
             elif key in keys:
                 answers.append((key, read_response(item.response)))
         return answers

@@ -55,7 +55,8 @@ class WriterOptions:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise UserError(f"--{name.replace('_', '-')} must be above 0, not {value}")
-        if self.max_cost is not None and not self.price.known:
+        price = self.price
+        if self.max_cost is not None and not price.known:
             raise UserError(
                 f"the price of {self.model} is not known, so --max-cost cannot hold; "
                 "give --price-in and --price-out, in US dollars for a million tokens"
