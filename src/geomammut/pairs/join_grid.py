@@ -18,7 +18,7 @@ _CHIPS_ACROSS = 32
 _MARGIN = 2.0
 _ROW = 1 << 32  # a cell's number is row · 2³² + column
 _FEW_CELLS = 64  # a landmark over more is looked up among the wanted cells, and cut step by step
-_FEW_COORDINATES = 1000
+_FEW_COORDINATES = 100
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
