@@ -123,6 +123,9 @@ PAIRS_LANDMARKS = {
     "size": 224,
     "gsd": 1.0,
     "area": None,
+    "centred": False,
+    "resampling": "cubic",
+    "jpeg_quality": 90,
     "writer": "template",
     "model": None,
     "batch": False,
@@ -151,20 +154,24 @@ CALLS: list[tuple[str, str, tuple[Any, ...], dict[str, Any]]] = [
     (
         "pairs landmarks",
         "--imagery a.tif b.tif --landmarks land.parquet -o p --imagery=pictures",
-        ([Path("a.tif"), Path("b.tif"), Path("pictures")], Path("land.parquet"), Path("p")),
+        (["a.tif", "b.tif", "pictures"], Path("land.parquet"), Path("p")),
         PAIRS_LANDMARKS,
     ),
     (
         "pairs landmarks",
         "-o p --landmarks land.parquet --size 128 --gsd 0.5 --area area.geojson --writer google --model m "
         "--batch --concurrency 2 --timeout 9 --requests-per-minute 60 --max-requests 5 --max-cost 0.5 "
-        "--price-in 0.1 --price-out 0.4 --dry-run --seed 1 --imagery a.tif",
-        ([Path("a.tif")], Path("land.parquet"), Path("p")),
+        "--price-in 0.1 --price-out 0.4 --dry-run --seed 1 --centred --resampling average --jpeg-quality 75 "
+        "--imagery https://a.org/search?limit=2",
+        (["https://a.org/search?limit=2"], Path("land.parquet"), Path("p")),
         {
             **PAIRS_LANDMARKS,
             "size": 128,
             "gsd": 0.5,
             "area": Path("area.geojson"),
+            "centred": True,
+            "resampling": "average",
+            "jpeg_quality": 75,
             "writer": "google",
             "model": "m",
             "batch": True,

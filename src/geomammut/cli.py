@@ -151,11 +151,10 @@ class ManyImages(TyperCommand):
 @pairs.command("landmarks", cls=ManyImages)
 def pairs_landmarks(
     imagery: Annotated[
-        list[Path],
+        list[str],
         typer.Option(
             metavar="PATH...",
-            help="GeoTIFFs, folders of them, .mbtiles, folders of XYZ tiles.",
-            exists=True,
+            help="GeoTIFFs, folders of them, .mbtiles, folders of XYZ tiles, STAC; paths or addresses.",
             show_default=False,
         ),
     ],
@@ -167,6 +166,13 @@ def pairs_landmarks(
         Path | None,
         typer.Option(help="GeoJSON polygons: only chips wholly inside are made.", exists=True, dir_okay=False),
     ] = None,
+    centred: Annotated[
+        bool, typer.Option("--centred", help="Centre chips on landmarks, at most one in a cell of the grid.")
+    ] = False,
+    resampling: Annotated[
+        Literal["nearest", "bilinear", "cubic", "average"], typer.Option(help="For pixels that do not fit the chips'.")
+    ] = "cubic",
+    jpeg_quality: Annotated[int, typer.Option(min=1, max=100, help="Of the chips' pictures.")] = 90,
     writer: Annotated[
         Literal["template", "google", "openai"],
         typer.Option(help="Who writes captions: templates (offline), Gemini, any OpenAI-compatible server."),
@@ -226,6 +232,9 @@ def pairs_landmarks(
         size=size,
         gsd=gsd,
         area=area,
+        centred=centred,
+        resampling=resampling,
+        jpeg_quality=jpeg_quality,
         writer=writer,
         model=model,
         batch=batch,

@@ -98,6 +98,22 @@ class ChipPlan:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
+    @property
+    def rules(self) -> str:
+        """Return how the chips are made, in words."""
+        size, centres = self.plan.size, self.plan.centres
+        where = (
+            "on a grid"
+            if centres is None
+            else f"centred on points to within {centres.jitter * self.plan.step:.3g} m east and north (drawn with seed "
+            f"{centres.seed}), at most one in each cell of a grid"
+        )
+        return (
+            f"{size} × {size} pixels at {self.plan.gsd_m:g} m per pixel, {where}; JPEG, quality {self.jpeg_quality}; "
+            f"{self.resampling} resampling of pixels that do not fit the grid. Where imagery overlaps, the one listed "
+            "first that fills a chip gives it"
+        )
+
     def read(self, block: ChipBlock) -> list[Chip | str]:
         """Return the block's chips, in the order of its corners; for those that gave none, the reason.
 

@@ -17,10 +17,12 @@ from shapely.geometry.base import BaseGeometry
 from geomammut import __version__
 from geomammut.errors import UserError
 from geomammut.files import whole_file
-from geomammut.imagery.chips import chips
+from geomammut.imagery.chips import JPEG_QUALITY, chips
+from geomammut.imagery.reading import ResamplingName
 from geomammut.imagery.sources import open_sources
 from geomammut.landmarks.table import LANDMARK_SCHEMA, read_landmarks
 from geomammut.pairs import grounding
+from geomammut.pairs.centres import landmark_centres
 from geomammut.pairs.daft_runner import run_on
 from geomammut.pairs.grounding import Lexicon
 from geomammut.pairs.landmarks_card import card, record
@@ -43,6 +45,9 @@ def pairs_landmarks(
     size: int = 224,
     gsd: float = 1.0,
     area: Path | None = None,
+    centred: bool = False,
+    resampling: ResamplingName = "cubic",
+    jpeg_quality: int = JPEG_QUALITY,
     writer: WriterName = "template",
     model: str | None = None,
     batch: bool = False,
@@ -70,12 +75,18 @@ def pairs_landmarks(
     stood. Neither the partitions nor where they are worked on change a byte of the result.
 
     Args:
-        imagery: GeoTIFFs, folders of them, `.mbtiles` or folders of XYZ tiles; see `open_sources`.
+        imagery: GeoTIFFs, folders of them, `.mbtiles`, folders of XYZ tiles, STAC documents or searches; paths
+            or addresses. Where they overlap, the one given first that fills a chip gives it. See `open_sources`.
         landmarks: Landmark table, from `geomammut landmarks`.
         out: Folder of the new pair set.
         size: Side of a chip in pixels.
         gsd: Ground sample distance of the chips in metres per pixel.
         area: GeoJSON polygons (EPSG:4326); only chips wholly inside are made.
+        centred: Centre chips on landmarks, a quarter of their side off at most, instead of laying them side
+            by side; at most one in each cell of the grid, on a landmark of the rarest category there.
+        resampling: Kernel for imagery whose pixels do not fit the chips': `nearest`, `bilinear`, `cubic` or
+            `average`.
+        jpeg_quality: 1 to 100, libjpeg's scale.
         writer: `template` (offline), `google` (Gemini; key in GEMINI_API_KEY) or `openai` (any compatible
             server; key in OPENAI_API_KEY, address in OPENAI_BASE_URL).
         model: Name of the language model, for `google` and `openai`.
@@ -93,7 +104,7 @@ def pairs_landmarks(
         ray: Where Daft runs: None for this process, "local" for a Ray cluster on this machine, "auto" for the
             one it belongs to, or an address. All machines of a cluster must see the imagery and `out`
             under the same paths. A language model's server is asked from this machine.
-        seed: Picks among the template writer's phrasings.
+        seed: Picks among the template writer's phrasings, and how far off its landmark a chip is centred.
 
     Returns:
         `out`, which a dry run does not make.
@@ -122,7 +133,15 @@ def pairs_landmarks(
         caption_writer = None if dry_run else stack.enter_context(open_writer(options, out))
         table = landmark_table(Path(landmarks))
         sources = open_sources(imagery)
-        grid = chips(sources, size=size, gsd_m=gsd, area=None if area is None else read_area(Path(area)))
+        grid = chips(
+            sources,
+            size=size,
+            gsd_m=gsd,
+            area=None if area is None else read_area(Path(area)),
+            centres=landmark_centres(table, gsd, seed) if centred else None,
+            resampling=resampling,
+            jpeg_quality=jpeg_quality,
+        )
         run_on(ray)
         run = RunFolder(
             # A dry run leaves alone what a killed run has finished.
@@ -133,7 +152,7 @@ def pairs_landmarks(
                 "sources": [repr(source) for source in grid.plan.sources],
                 "landmarks": file_state(table),
                 "area": None if area is None else file_state(area),
-                "chips": [size, gsd, grid.jpeg_quality, grid.resampling],
+                "chips": [size, gsd, centred, resampling, jpeg_quality],
                 "writer": [writer, model, caption_writer.prompt_version if caption_writer else None, grounding.VERSION],
                 "partition": partition,
                 "seed": seed,
@@ -165,8 +184,7 @@ def pairs_landmarks(
                     imagery=sources,
                     map_text=f"{table.name}, {pairing.summary.landmarks:,} landmarks of "
                     f"{len(pairing.summary.counts)} categories",
-                    chips_text=f"{size} × {size} pixels at {gsd:g} m per pixel (JPEG, quality {grid.jpeg_quality})"
-                    + (f", inside the polygons of {Path(area).name}" if area else ""),
+                    chips_text=grid.rules + (f"; inside the polygons of {Path(area).name}" if area else ""),
                     writer=caption_writer,
                     funnel=funnel,
                     tally=tally,

@@ -10,7 +10,16 @@ from geomammut.pairs import grounding
 from geomammut.pairs.pair_set import Funnel
 from geomammut.pairs.pairing import UNSEEN
 from geomammut.pairs.parts import UNCAPTIONED, Tally
-from geomammut.pairs.writers.captioning import NO_ANSWER, NO_FAULTS, PASSED, REPLACED, REWRITTEN, WRITTEN, by_writer
+from geomammut.pairs.writers.captioning import (
+    NO_ANSWER,
+    NO_FAULTS,
+    PASSED,
+    REPLACED,
+    REWRITTEN,
+    WRITTEN,
+    by_writer,
+    figures_by_writer,
+)
 from geomammut.pairs.writers.writer import CaptionWriter
 
 _COLUMNS = (WRITTEN, PASSED, REWRITTEN, REPLACED, NO_ANSWER)  # of the table of writers
@@ -31,6 +40,7 @@ def record(funnel: Funnel, planned: int, tally: Tally, spent: dict[str, Any] | N
     written = sum(counts.get(WRITTEN, 0) for counts in table.values())
     funnel.step("captions grounded in the landmarks", written, written - faults.total(), dict(faults.most_common()))
     funnel.steps[-1]["by_writer"] = table
+    funnel.steps[-1]["grounding_percent"] = figures_by_writer(tally.writing)
     if spent is not None:
         funnel.steps[-1]["spent"] = spent
     funnel.step("pairs with a caption", cut, cut - uncaptioned, {UNCAPTIONED: uncaptioned} if uncaptioned else {})
@@ -60,7 +70,7 @@ def card(
     listed = "\n".join(
         f"- {source.name} ({source.gsd_m:.3g} m per pixel, {source.crs}"
         + (f", acquired {source.acquired}" if source.acquired else "")
-        + ")"
+        + f"): {source.look}"
         for source in imagery
     )
     return f"""# Landmark pairs
@@ -94,12 +104,24 @@ https://www.openstreetmap.org/copyright.
 |---|---|---|---|---|---|
 {writers}
 {_spending(writer.spent())}
+Of the captions as each writer first wrote them, in percent:
+
+| writer | things named that are there as said | salient landmarks named | proper nouns that name no landmark |
+|---|---|---|---|
+{_figures(tally)}
 
 ## Limits
 
 The map may be older or newer than the imagery, and leaves things out: a caption says what the map says is
 visible, and its counts are the map's. Positions are of the picture, whose upper edge is north.
 """
+
+
+def _figures(tally: Tally) -> str:
+    return "\n".join(
+        f"| {name} | " + " | ".join("none" if figure is None else f"{figure:g}" for figure in figures.values()) + " |"
+        for name, figures in figures_by_writer(tally.writing).items()
+    )
 
 
 def _spending(spent: dict[str, Any] | None) -> str:
