@@ -2,54 +2,19 @@
 
 import random
 import re
+from collections import Counter
 
 import pytest
-import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geomammut.landmarks.taxonomy import load_taxonomy
 from geomammut.pairs import english
 from geomammut.pairs.grounding import Lexicon, check_caption
-from geomammut.pairs.positions import place_of_one
-from geomammut.pairs.relations import relations_between
 from geomammut.pairs.template_writer import TemplateWriter
-from geomammut.pairs.visible import ChipContents, VisibleLandmark, group_kinds
+from geomammut.pairs.visible import ChipContents, VisibleLandmark
+from scenes import PHRASES, contents_of, thing
 
 LEXICON = Lexicon()
-PHRASES = {category.key: category.phrase for category in load_taxonomy().categories.values()}
-SIZE = 100
-
-
-def thing(category: str, x: float, y: float, w: float, h: float, name: str | None = None) -> VisibleLandmark:
-    """A box, or for a width or height of 0 a line, in a chip of 100 × 100 pixels."""
-    linear = w == 0 or h == 0
-    outline = shapely.LineString([(x, y), (x + w, y + h)]) if linear else shapely.box(x, y, x + w, y + h)
-    bounds = (x / SIZE, y / SIZE, (x + w) / SIZE, (y + h) / SIZE)
-    share = w * h / SIZE**2
-    anchor = ((bounds[0] + bounds[2]) / 2, (bounds[1] + bounds[3]) / 2)
-    return VisibleLandmark(
-        landmark_id=f"w{category}{x:g}-{y:g}",
-        category=category,
-        phrase=PHRASES[category],
-        name=name,
-        position=place_of_one(anchor, bounds, linear=linear, area_share=share, slope=0.0),
-        share_visible=1.0,
-        area_share=share,
-        pixels_across=max(w, h),
-        outline=outline,
-        bounds=bounds,
-        linear=linear,
-        salience=0.2 + share,
-    )
-
-
-def contents_of(*things: VisibleLandmark) -> ChipContents:
-    kinds = group_kinds(things, dict.fromkeys(PHRASES, 1.0))
-    outlines = [[member.outline for member in kind.members] for kind in kinds]
-    return ChipContents(SIZE, SIZE, kinds, relations_between(outlines, [kind.linear for kind in kinds], SIZE))
-
-
 HARBOUR = contents_of(
     *(thing("storage_tank", 5 + 12 * i, 8, 8, 8) for i in range(4)),
     thing("primary_road", 0, 22, 100, 0, "Rue de la Paix"),
@@ -165,6 +130,33 @@ def test_there_are_many_phrasings() -> None:
     assert len(patterns) > 150
 
 
+def skeleton(caption: str, contents: ChipContents) -> str:
+    """Return a caption with its things, and the numbers and articles before them, left out."""
+    phrases = {form for kind in contents.kinds for form in (kind.phrase, english.plural(kind.phrase))}
+    named = "|".join(sorted(map(re.escape, phrases), key=len, reverse=True))
+    quantity = rf"(?:(?:an?|several|many|numerous|dozens of|{'|'.join(english.NUMBERS)}) )?"
+    return re.sub(rf"\b{quantity}(?:{named})\b", "X", caption, flags=re.IGNORECASE)
+
+
+def test_a_thousand_chips_are_not_written_to_one_pattern() -> None:
+    captions = 0
+    skeletons: Counter[str] = Counter()
+    for number in range(1000):
+        draw = random.Random(number)
+        found = [
+            thing(
+                draw.choice(sorted(PHRASES)), draw.randint(0, 70), draw.randint(0, 70), *draw.choices((4, 12, 30), k=2)
+            )
+            for _ in range(draw.randint(1, 6))
+        ]
+        contents = contents_of(*found)
+        written = [skeleton(caption, contents) for caption in TemplateWriter().write(b"", contents, str(number))]
+        captions += len(written)
+        skeletons.update(written)
+    assert len(skeletons) > 0.6 * captions
+    assert skeletons.most_common(1)[0][1] < 0.01 * captions
+
+
 def test_captions_tell_chips_apart() -> None:
     draw = random.Random(0)
     chosen = [draw.sample(sorted(PHRASES), 3) for _ in range(200)]
@@ -190,7 +182,7 @@ def test_captions_tell_chips_apart() -> None:
         "The pond lies to the left of the soccer field.",
         "A main road in the middle of a wide field, and tanks.",
         "One pond, one field, many trees.",
-        "The tanks are white. Beside a road, a pond.",
+        "The tanks are white. Beside a main road, four tanks.",
     ],
 )
 def test_true_captions_pass(caption: str) -> None:

@@ -1,114 +1,61 @@
 """The check of a caption against what the map and the geometry say is in the chip.
 
-It reads a caption as a list of words, finds the things that the taxonomy knows ("mentions"), and asks
-of each: is it there, are there that many, is it where the caption says? Words that the taxonomy does
+It reads a caption, finds the things that the lexicon knows, and asks of each: is it there, are there that
+many, is it as large, does it stand where the caption says and so to the others? Words that the lexicon does
 not know are let pass, since a writer that sees the image may describe more than the map holds.
 """
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from itertools import combinations
+from typing import Literal, get_args
 
-import numpy as np
 import shapely
 
-from geomammut.landmarks.taxonomy import load_taxonomy
 from geomammut.pairs import english
-from geomammut.pairs.positions import REGIONS, Region
+from geomammut.pairs.claims import relations, spots, wording
+from geomammut.pairs.claims.lexicon import Lexicon, Mention
+from geomammut.pairs.claims.numbers import Quantity, quantity_of
+from geomammut.pairs.claims.reading import Reading
+from geomammut.pairs.positions import Region
 from geomammut.pairs.visible import ChipContents, Kind
 
-VERSION = "grounding-1"
+__all__ = [
+    "GROUNDING_COUNTS",
+    "SALIENT",
+    "VERSION",
+    "Examination",
+    "Fault",
+    "FaultKind",
+    "Lexicon",
+    "check_caption",
+    "examine_caption",
+    "grounding_counts",
+    "grounding_report",
+]
+
+VERSION = "grounding-2"
 
 FaultKind = Literal[
     "empty or too long",
+    "instruction",
     "prompt echo",
     "map-speak",
     "measurement",
     "place name",
     "wrong category",
     "wrong count",
+    "wrong size",
     "wrong direction",
+    "wrong relation",
     "no landmark",
 ]
 
-_REASONS: dict[FaultKind, str] = {
-    "empty or too long": "A caption has between two and eighty words.",
-    "prompt echo": "It repeats the task or its wording instead of describing the picture.",
-    "map-speak": "It speaks of maps, tags or data, which cannot be seen in the picture.",
-    "measurement": "It states a size in figures, which cannot be read from the picture.",
-    "place name": "It holds a name, which cannot be seen in the picture.",
-    "wrong category": "It names a thing that is not in the picture.",
-    "wrong count": "It states a wrong number of things.",
-    "wrong direction": "It puts a thing where it is not.",
-    "no landmark": "It names none of the listed things.",
-}
+GROUNDING_COUNTS = ("mentions", "grounded", "salient", "recalled", "proper_nouns", "real_names")
+SALIENT = 3  # kinds of a chip, at most, that its captions should name between them
 _MAX_WORDS = 80
-_TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*|\d+(?:[.,]\d+)*|[^\w\s]")
-_ECHO = re.compile(
-    r"[{}<>\[\]]|```|\b(as an ai|language model|i (can ?not|can't|am unable)|captions?\b|json|the prompt|"
-    r"landmarks? (list|data|given|provided)|(previous|above|these) instructions|according to the|"
-    r"provided (list|data|image))",
-    re.IGNORECASE,
-)
-_MAP_SPEAK = re.compile(
-    r"\b(osm|openstreetmap|overture|geojson|map (data|features?)|tagged|polygons?|linestrings?|bounding box|"
-    r"node \d+|way \d+|coordinates?|latitude|longitude|pixels?|utm|epsg)\b|"
-    r"\b\w+=\w+|\b[a-z]+_[a-z_]+\b|\b[a-z]+:[a-z]+",
-    re.IGNORECASE,
-)
-_TENS = "thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand"
-_NUMBER = rf"(?:\d[\d.,]*|{'|'.join(english.NUMBERS)}|{_TENS})"
-_MEASURE = re.compile(
-    rf"\b\d[\d.,]*\s?-?(?:m|km|cm|m2|m²|km²|ha|ft|mi|%)(?!\w)|"
-    rf"\b{_NUMBER}[\s-]+(?:square[\s-]+)?(?:kilo|centi)?(?:met(?:re|er)|foot|feet|mile|hectare|acre|percent)s?\b|"
-    rf"\b{_NUMBER}[\s-]+yards?[\s-](?:long|wide|across|high|deep|apart)\b",
-    re.IGNORECASE,
-)
-# Too common and too rarely mapped in full for their absence from the map to prove a writer wrong.
-_GENERIC = (
-    "building",
-    "road",
-    "street",
-    "path",
-    "tree",
-    "single tree",
-    "row of trees",
-    "house",
-    "lawn",
-    "wall",
-    "fence",
-    "hedge",
-)
-_AT_LEAST = {
-    **dict.fromkeys(("several", "various"), 3),
-    **dict.fromkeys(("many", "numerous", "countless"), 5),
-    **dict.fromkeys(("dozens", "scores"), 18),
-}
-_EXACT = {word: number for number, word in enumerate(english.NUMBERS) if number} | {
-    "pair": 2,
-    "couple": 2,
-    "single": 1,
-}
-# Words that end the reach of a number: "two roads and a pond" does not count ponds.
-_STOPS = frozenset(
-    "and or with in on at by to from inside within around through over under next between beside along near "
-    "crossing a an the is are while".split()
-) | set(",.;:()!?")
-_CAPITALS_ALLOWED = frozenset("I A An The American T U L X Y H S Olympic January".split())
-_ORDINARY = frozenset(
-    "aerial across along around beside between from here image near next overhead over seen several some "
-    "surrounded there this two three four five six seven eight nine many numerous view with within".split()
-)
-_DIRECTION = re.compile(
-    r"\b(?:in|at|on|along|near|towards?|to|occup(?:ies|ying)|across|into|down|from)\s+the\s+(?:image's\s+|far\s+|extreme\s+)?"
-    r"(?P<where>(?:upper|lower|top|bottom|north|south|east|west|northern|southern|eastern|western|central|middle)"
-    r"(?:[\s-]?(?:left|right|centre|center|east|west|eastern|western)(?:ern)?(?:-hand)?)?"
-    r"|left|right|left-hand|right-hand|centre|center)\b(?!\s+of\s+(?!(?:the|this)\s+(?:image|picture|photo|scene|frame|view)))",
-    re.IGNORECASE,
-)
-_COMPASS = {"north": "top", "south": "bottom", "east": "right", "west": "left"}
+_MAX_SUMS = 5  # kinds whose counts a caption may have added up
 
 
 @dataclass(frozen=True)
@@ -125,187 +72,270 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Mention:
-    """A thing that a caption names: words `start`:`end` of its tokens, and what they can stand for."""
+class Examination:
+    """What the check saw in one caption.
 
-    start: int
-    end: int
-    categories: frozenset[str]
-    head: str  # the singular phrase
+    Attributes:
+        faults: What is wrong, at most one fault of each kind, the gravest kind first; none if it is grounded.
+        mentions: Things named, but for common surroundings.
+        grounded: Those of them that are there, as often, as large, where and beside what the caption says.
+        named: Categories in the chip that it names.
+        proper_nouns: Proper nouns in it.
+        real_names: Those of them that are, or are part of, the name of a landmark in the chip.
+    """
 
-
-class Lexicon:
-    """Every phrase that names a category, singular and plural, found in running text."""
-
-    def __init__(self, phrases: Iterable[tuple[str, str]] = ()) -> None:
-        """`phrases` are pairs (category, phrase) besides the taxonomy's own."""
-        known = [(category.key, category.phrase) for category in load_taxonomy().categories.values()]
-        self._forms: dict[tuple[str, ...], tuple[str, set[str]]] = {}
-        for category, phrase in [*known, *phrases, *(("", phrase) for phrase in _GENERIC)]:
-            singular = english.bare(phrase).lower()
-            for form in (singular, english.plural(singular)):
-                self._forms.setdefault(tuple(_words(form)), (singular, set()))[1].add(category)
-        # "tanks" may mean storage tanks; but where a noun is a category of its own, it means that.
-        for phrase in [phrase for _, phrase in known]:
-            head = english.bare(phrase).lower().rsplit(" ", 1)[-1]
-            if " of " not in phrase:
-                for form in (head, english.plural(head)):
-                    self._forms.setdefault((form,), (head, {""}))
-        self._longest = max(len(form) for form in self._forms)
-        self.words = frozenset(word for form in self._forms for word in form)
-
-    def mentions(self, tokens: Sequence[str]) -> list[Mention]:
-        """Return what `tokens` (lower case) name, longest phrases first, none within another."""
-        found = []
-        start = 0
-        while start < len(tokens):
-            for end in range(min(len(tokens), start + self._longest), start, -1):
-                hit = self._forms.get(tuple(tokens[start:end]))
-                if hit is not None:
-                    found.append(Mention(start, end, frozenset(hit[1]), hit[0]))
-                    start = end - 1
-                    break
-            start += 1
-        return found
+    faults: tuple[Fault, ...]
+    mentions: int = 0
+    grounded: int = 0
+    named: frozenset[str] = frozenset()
+    proper_nouns: int = 0
+    real_names: int = 0
 
 
 def check_caption(caption: str, contents: ChipContents, lexicon: Lexicon) -> tuple[Fault, ...]:
-    """Return what is wrong with `caption`, given what is in its chip; nothing if it is grounded."""
-    words = caption.split()
-    if not 2 <= len(words) <= _MAX_WORDS:
-        return (Fault("empty or too long", _REASONS["empty or too long"]),)
-    faults: Counter[FaultKind] = Counter()
-    faults["prompt echo"] += _ECHO.search(caption) is not None
-    faults["map-speak"] += _MAP_SPEAK.search(caption) is not None
-    faults["measurement"] += _MEASURE.search(caption) is not None
-    faults["place name"] += _names_a_place(caption, contents, lexicon)
-    spans = [(match.start(), match.group()) for match in _TOKEN.finditer(caption)]
-    tokens = [text.lower() for _, text in spans]
-    mentions = lexicon.mentions(tokens)
-    supported = [(mention, kinds) for mention in mentions if (kinds := _kinds_named(mention, contents))]
-    faults["wrong category"] += any(
-        not _kinds_named(mention, contents) and "" not in mention.categories for mention in mentions
-    )
-    faults["wrong count"] += any(_miscounts(tokens, mention, kinds) for mention, kinds in supported)
-    starts = [start for start, _ in spans]
-    faults["wrong direction"] += any(
-        not _stands_in(region, kinds, contents) for region, kinds in _directions(caption, starts, supported)
-    )
-    faults["no landmark"] += not supported
-    return tuple(Fault(kind, _REASONS[kind]) for kind, count in faults.items() if count)
+    """Return what is wrong with `caption`, given what is in its chip; nothing if it is grounded.
 
-
-def _words(text: str) -> list[str]:
-    return [match.group() for match in _TOKEN.finditer(text.lower())]
-
-
-def _kinds_named(mention: Mention, contents: ChipContents) -> list[Kind]:
-    """Return the kinds in the chip that a mention may mean: its own, or those it names more loosely.
-
-    "road" may mean a main road, "tank" a storage tank; "soccer field" never a baseball field.
+    At most one fault of each kind is returned, the gravest kind first.
     """
-    return [
-        kind
-        for kind in contents.kinds
-        if kind.category in mention.categories
-        or kind.phrase.lower() == mention.head
-        or kind.phrase.lower().endswith(f" {mention.head}")
-    ]
+    return examine_caption(caption, contents, lexicon).faults
 
 
-def _miscounts(tokens: Sequence[str], mention: Mention, kinds: Sequence[Kind]) -> bool:
-    """Tell whether a number before a mention, with at most two adjectives between, is wrong."""
-    # "Two railway lines" may leave out the disused one, or count it.
-    own = sum(kind.count for kind in kinds if kind.category in mention.categories)
-    counts = {sum(kind.count for kind in kinds), own} - {0}
-    for back in range(1, 5):
-        at = mention.start - back
-        if at < 0 or tokens[at] in _STOPS:
-            return False
-        word = tokens[at]
-        if word in _AT_LEAST:
-            return max(counts) < _AT_LEAST[word]
-        if word == "one" and back > 1:  # "from above one sees two roads"
-            return False
-        number = int(word) if word.isdigit() and len(word) < 7 else _EXACT.get(word)
-        if number is not None:
-            # A person who counts many may well be one in five off.
-            return all(abs(number - count) > (0 if count <= 6 else 0.2 * count) for count in counts)
-    return False
+def examine_caption(caption: str, contents: ChipContents, lexicon: Lexicon) -> Examination:
+    """Return what is wrong with `caption`, and the counts from which the figures of its writer are made."""
+    if not 2 <= len(caption.split()) <= _MAX_WORDS:
+        return Examination((Fault("empty or too long", f"A caption has between two and {_MAX_WORDS} words."),))
+    names = sorted({member.name for kind in contents.kinds for member in kind.members if member.name})
+    nouns = wording.proper_nouns(caption, names, lexicon.words)
+    checked = _Checked(Reading(caption, lexicon), contents)
+    found = [*_worded(caption, names, lexicon, nouns), *(fault for _, fault in checked.faults)]
+    if not any(checked.kinds.values()):
+        found.append(Fault("no landmark", "It names none of the listed things; name the most important one."))
+    first: dict[FaultKind, Fault] = {fault.kind: fault for fault in reversed(found)}
+    claims = {mention for mention in checked.kinds if not mention.sense.loose}
+    return Examination(
+        faults=tuple(first[kind] for kind in get_args(FaultKind) if kind in first),
+        mentions=len(claims),
+        grounded=len(claims - {mention for mention, _ in checked.faults}),
+        named=frozenset(kind.category for kinds in checked.kinds.values() for kind in kinds),
+        proper_nouns=len(nouns),
+        real_names=sum(is_real for _, is_real in nouns),
+    )
 
 
-def _directions(
-    caption: str, starts: Sequence[int], supported: Sequence[tuple[Mention, list[Kind]]]
-) -> Iterable[tuple[Region, list[Kind]]]:
-    """Yield each place that a caption names with the kinds that it says stand there.
+def grounding_counts(captions: Iterable[Examination], contents: ChipContents) -> Counter[str]:
+    """Return the counts of one chip's captions, as its writer wrote them; those of several chips add up.
 
-    A place at the beginning of a clause ("in the upper left, …") speaks of what follows, any other of
-    what it follows.
+    Its keys are `GROUNDING_COUNTS`: those of `Examination`, and of the chip's up to three most salient
+    kinds how many there are ("salient") and how many its captions name between them ("recalled").
     """
-    places = list(_DIRECTION.finditer(caption))
-    at = [(starts[mention.start], kinds) for mention, kinds in supported]
-    for number, place in enumerate(places):
-        region = _region(place["where"])
-        if region is None:
-            continue
-        sentence = max(caption.rfind(mark, 0, place.start()) for mark in ".;!?") + 1
-        after_last = max(sentence, places[number - 1].end() if number else 0)
-        lead = caption[sentence : place.start()].rstrip()
-        before = [kinds for start, kinds in at if after_last <= start < place.start()]
-        end = min((i for mark in ".;!?" if (i := caption.find(mark, place.end())) >= 0), default=len(caption))
-        if number + 1 < len(places):
-            end = min(end, places[number + 1].start())
-        following = [kinds for start, kinds in at if place.end() <= start < end]
-        opens = lead == "" or re.search(r"(,|\band|\bwhile|\bwhereas|\bwith)$", lead, re.IGNORECASE) is not None
-        if opens and following:
-            yield region, following[0]
-        elif before:
-            yield region, before[-1]
+    counts: Counter[str] = Counter()
+    named: set[str] = set()
+    for caption in captions:
+        counts.update({name: getattr(caption, name) for name in GROUNDING_COUNTS if hasattr(caption, name)})
+        named |= caption.named
+    salient = {kind.category for kind in contents.kinds[:SALIENT]}
+    counts.update(salient=len(salient), recalled=len(salient & named))
+    return counts
 
 
-def _region(where: str) -> Region | None:
-    text = where.lower().replace("-hand", "").replace("-", " ").replace("center", "centre")
-    text = re.sub(r"\b(north|south|east|west)ern\b", r"\1", text)
-    text = re.sub(r"\b(north|south)\s?(east|west)\b", r"\1 \2", text)
-    words = [_COMPASS.get(word, word) for word in text.split()]
-    words = ["centre" if word in ("central", "middle") else word for word in words]
-    rows = [w for w in words if w in ("upper", "lower", "top", "bottom")]
-    columns = [w for w in words if w in ("left", "right")]
-    if rows and columns:
-        return REGIONS[("upper " if rows[0] in ("upper", "top") else "lower ") + columns[0]]
-    if rows:
-        return REGIONS["top" if rows[0] in ("upper", "top") else "bottom"]
-    return REGIONS[columns[0]] if columns else REGIONS["centre"] if "centre" in words else None
+def grounding_report(counts: Mapping[str, int]) -> dict[str, float | None]:
+    """Return the figures of a writer, in percent; None where there is nothing to measure.
+
+    `grounding_precision`: of the things named, how many are there and as said.
+    `salient_recall`: of the up to three most salient kinds of each chip, how many its captions name.
+    `proper_noun_fdr`: of the proper nouns, how many are no landmark's name: 1 − precision of proper nouns.
+
+    Args:
+        counts: Sum of `grounding_counts` over the chips of the writer.
+    """
+
+    def percent(part: int, whole: int) -> float | None:
+        return round(100 * part / whole, 2) if whole else None
+
+    proper, real = counts.get("proper_nouns", 0), counts.get("real_names", 0)
+    return {
+        "grounding_precision": percent(counts.get("grounded", 0), counts.get("mentions", 0)),
+        "salient_recall": percent(counts.get("recalled", 0), counts.get("salient", 0)),
+        "proper_noun_fdr": percent(proper - real, proper),
+    }
 
 
-def _stands_in(region: Region, kinds: Sequence[Kind], contents: ChipContents) -> bool:
-    left, top, right, bottom = region
-    window = shapely.box(left * contents.width, top * contents.height, right * contents.width, bottom * contents.height)
-    return any(bool(np.any(shapely.intersects([member.outline for member in kind.members], window))) for kind in kinds)
+def _worded(caption: str, names: Sequence[str], lexicon: Lexicon, nouns: Sequence[tuple[str, bool]]) -> Iterator[Fault]:
+    """Yield the faults of wording, which no picture could make right."""
+    if words := wording.obeyed(caption, names, lexicon.words):
+        yield Fault("instruction", f"“{words}” follows an instruction or advertises; describe the picture only.")
+    if words := wording.echo_of_the_task(caption):
+        yield Fault("prompt echo", f"“{words}” speaks of the task; describe the picture only.")
+    if words := wording.map_speak(caption):
+        yield Fault("map-speak", f"“{words}” speaks of a map or its data, which cannot be seen in the picture.")
+    if words := wording.measurement(caption):
+        yield Fault("measurement", f"“{words}” is a size in figures, which cannot be read from the picture.")
+    if nouns:
+        yield Fault("place name", f"“{nouns[0][0]}” is a name, which cannot be seen in the picture.")
 
 
-def _names_a_place(caption: str, contents: ChipContents, lexicon: Lexicon) -> bool:
-    """Tell whether a caption holds a landmark's name, a word of one, or another proper noun."""
-    if any(ord(letter) > 0x24F and letter.isalpha() for letter in caption):  # no Latin letter
-        return True
-    names = {member.name for kind in contents.kinds for member in kind.members if member.name}
-    parts = {word for name in names for word in re.findall(r"[^\W\d_][\w'’-]{3,}", name) if word[0].isupper()}
-    for sentence in re.split(r"[.!?]\s+", caption):
-        for number, found in enumerate(re.findall(r"[^\W\d_][\w'’-]*", sentence)):
-            word = re.sub(r"(['’]s|-\w+)$", "", found)  # "Aguda's", "U-shaped"
-            if not word[0].isupper() or word in _CAPITALS_ALLOWED or word.lower() in lexicon.words:
+class _Checked:
+    """A reading held against the chip: which kinds each mention means, and what is wrong with it.
+
+    Attributes:
+        kinds: Each thing that the caption says is there, with the kinds in the chip that it may mean.
+        faults: Mentions with their faults.
+    """
+
+    def __init__(self, reading: Reading, contents: ChipContents) -> None:
+        self._reading = reading
+        self._contents = contents
+        self.kinds: dict[Mention, tuple[Kind, ...]] = {}
+        self._counted: set[Mention] = set()  # those whose kinds they name, not only imply
+        self.faults: list[tuple[Mention, Fault]] = []
+        for mention in reading.mentions:
+            named = tuple(kind for kind in contents.kinds if _names_kind(mention, kind))
+            implied = tuple(kind for kind in contents.kinds if kind.category in mention.sense.implied)
+            denied = reading.is_denied(mention)
+            if denied and named and not mention.sense.loose:
+                self._fault(mention, "wrong count", f"It denies “{mention.sense.phrase}”, which is there.")
+            if denied:
                 continue
-            # A sentence's first word is capital whatever it is: only the names in the chip can give it away.
-            if number > 0 or (word in parts and word.lower() not in _ORDINARY):
-                return True
-    text = caption.casefold()
-    for name in names:
-        plain = name.casefold().strip()
-        # A name of ordinary words only ("Storage Tank") says no more than the category does.
-        if (
-            " " in plain
-            and not set(_words(plain)) <= lexicon.words
-            and re.search(rf"(?<!\w){re.escape(plain)}(?!\w)", text)
-        ):
-            return True
-    return False
+            if not named and not implied and not mention.sense.loose and not reading.is_part(mention):
+                self._fault(mention, "wrong category", f"“{mention.sense.phrase}” is not among the listed things.")
+            self.kinds[mention] = named or implied
+            if named:
+                self._counted.add(mention)
+        self._check_places()
+        self._check_counts()
+        self._check_sizes()
+        self._check_relations()
+
+    def _fault(self, mention: Mention, kind: FaultKind, reason: str) -> None:
+        self.faults.append((mention, Fault(kind, reason)))
+
+    def _check_counts(self) -> None:
+        places: dict[Mention, list[Region]] = {}
+        for placed in self._reading.placed():
+            for mention in placed.things[:1]:
+                places.setdefault(mention, []).append(placed.place.region)
+        for mention in self._counted:
+            kinds = self.kinds[mention]
+            said = quantity_of(self._reading.tokens, mention, self._reading.taken)
+            if mention.sense.loose and not _counts_exactly(mention, kinds, said):
+                continue
+            if said is None:
+                if mention.plural and _is_one(kinds):
+                    self._fault(mention, "wrong count", f"There is only one {mention.sense.phrase}.")
+                continue
+            true = _counts(kinds)
+            true += [spots.standing_in(region, kinds, self._contents) for region in places.get(mention, ())]
+            if not any(said.low <= count <= said.high for count in true):
+                self._fault(
+                    mention,
+                    "wrong count",
+                    f"“{said.words} {mention.sense.phrase}” is a wrong number; there {_are(max(true))}.",
+                )
+
+    def _check_places(self) -> None:
+        for placed in self._reading.placed():
+            things = self._known(placed.things)
+            if things and not any(
+                spots.standing_in(placed.place.region, self.kinds[m], self._contents) for m in things
+            ):
+                where = self.kinds[things[0]][0].position
+                self._fault(
+                    things[0],
+                    "wrong direction",
+                    f"“{things[0].sense.phrase}” is not at “{placed.place.words}”"
+                    + (f", but {where}." if where else "."),
+                )
+        for course, mentions in self._reading.coursed():
+            things = self._known(mentions)
+            if things and not any(spots.runs(course, self.kinds[m], self._contents) for m in things):
+                self._fault(things[0], "wrong direction", f"“{things[0].sense.phrase}” does not run “{course.words}”.")
+
+    def _check_relations(self) -> None:
+        for related in self._reading.related():
+            subjects = self._known(related.subjects)
+            objects = [mention for mention in related.objects if self.kinds.get(mention)]
+            # "In a wide field": perhaps one that the map has not.
+            vague = any(self._is_vague(mention) for mention in (*subjects[:1], *objects))
+            if vague or not subjects or len(objects) < len(related.objects):
+                continue
+            shapes = [spots.outlines_of(self.kinds[mention]) for mention in objects]
+            if any(
+                relations.holds(
+                    related.word, spots.outlines_of(self.kinds[m]), shapes, self._contents.width, related.step
+                )
+                for m in subjects
+                if self.kinds[m] != self.kinds[objects[0]]
+            ) or all(self.kinds[m] == self.kinds[objects[0]] for m in subjects):
+                continue
+            kind: FaultKind = "wrong direction" if related.word == "towards" else "wrong relation"
+            self._fault(subjects[0], kind, f"“{subjects[0].sense.phrase}” is not “{related.words}”.")
+
+    def _check_sizes(self) -> None:
+        reading = self._reading
+        for at, (low, high), words in spots.shares_said(reading.caption):
+            before = [mention for mention in self.kinds if mention.end <= at and not mention.sense.part]
+            things = self._known(tuple(before[-1:]))
+            if things and not low <= spots.share_of(self.kinds[things[0]]) <= high:
+                self._fault(things[0], "wrong size", f"“{things[0].sense.phrase}” does not do this: “{words}”.")
+        for mention in self._counted:
+            words_before = [token.text for token in reading.tokens[max(0, mention.first - 3) : mention.first]]
+            size = spots.size_said(words_before)
+            kinds = self.kinds[mention]
+            if size is None or mention.sense.loose or all(kind.linear for kind in kinds):
+                continue
+            (low, high), word = size
+            if not any(low <= member.area_share <= high for kind in kinds for member in kind.members):
+                self._fault(mention, "wrong size", f"“{mention.sense.phrase}” is not “{word}” in this picture.")
+
+    def _is_vague(self, mention: Mention) -> bool:
+        """Tell whether a common thing may be one that the map has not; roads it has."""
+        return mention.sense.loose and not all(kind.linear for kind in self.kinds[mention])
+
+    def _known(self, mentions: Sequence[Mention]) -> list[Mention]:
+        """Return the mentions that the chip can bear out; none if the foremost is beyond what the map knows."""
+        if not mentions or not self.kinds.get(mentions[0]):
+            return []
+        return [mention for mention in mentions if self.kinds.get(mention)]
+
+
+def _names_kind(mention: Mention, kind: Kind) -> bool:
+    return kind.category in mention.sense.named or kind.phrase.lower() == mention.sense.phrase
+
+
+def _is_one(kinds: Sequence[Kind]) -> bool:
+    """Tell whether there is just one, which nobody would speak of in the plural, as of one farmland's fields."""
+    return len(kinds) == 1 and kinds[0].count == 1 and kinds[0].countable and not english.is_mass(kinds[0].phrase)
+
+
+def _counts_exactly(mention: Mention, kinds: Sequence[Kind], said: Quantity | None) -> bool:
+    """Tell whether a common thing is counted as the map counts it: "three houses", where houses are mapped."""
+    exact = said is not None and said.high < 100 and said.low > 0
+    return exact and any(kind.countable and kind.phrase == mention.sense.phrase for kind in kinds)
+
+
+def _counts(kinds: Sequence[Kind]) -> list[int]:
+    """Return the numbers that a person may count: of each kind, and of any of them together."""
+    foremost = kinds[:_MAX_SUMS]
+    ranges = [_count_range(kind) for kind in foremost]
+    sums: list[int] = []
+    for size in range(1, len(ranges) + 1):
+        for chosen in combinations(ranges, size):
+            sums += range(sum(r[0] for r in chosen), min(sum(r[1] for r in chosen), 10_000) + 1)
+    return sorted({*sums, sum(high for _, high in (_count_range(kind) for kind in kinds))})
+
+
+def _count_range(kind: Kind) -> tuple[int, int]:
+    """Return the least and the most that a person may count of a kind.
+
+    The map cuts one road into many; what is cut by the edge or runs together is counted as one or as several.
+    """
+    if kind.countable:
+        return kind.count, kind.count
+    if kind.linear:
+        joined = shapely.union_all(shapely.buffer([member.outline for member in kind.members], 1.5))
+        return min(int(shapely.get_num_geometries(joined)), kind.count), kind.count
+    return 1, kind.count
+
+
+def _are(count: int) -> str:
+    return "is one" if count == 1 else f"are {count}"

@@ -1,6 +1,7 @@
 """Captions without a language model: deterministic, offline, in many phrasings."""
 
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,57 +10,149 @@ from geomammut.pairs.positions import ACROSS, FALLING, MOST, RISING
 from geomammut.pairs.relations import Relation
 from geomammut.pairs.visible import ChipContents, Kind
 
-VERSION = "template-1"
+VERSION = "template-2"
 
+_PICTURES = (
+    "an aerial image",
+    "an aerial photo",
+    "an aerial photograph",
+    "an aerial view",
+    "an aerial picture",
+    "an overhead view",
+    "an overhead image",
+    "an overhead picture",
+    "a bird's-eye view",
+    "a top-down view",
+    "a view from above",
+    "a view from the air",
+    "a remote sensing image",
+    "a vertical aerial photo",
+)
 _VIEW = (
-    "an aerial image of {}",
-    "an aerial photo of {}",
-    "an aerial view of {}",
-    "an overhead view of {}",
-    "an overhead image of {}",
-    "a view from above of {}",
-    "a bird's-eye view of {}",
-    "a remote sensing image of {}",
-    "a top-down view of {}",
+    *(f"{picture} {link} {{}}" for picture in _PICTURES for link in ("of", "of", "showing", "with", "that shows")),
     "{} seen from above",
+    "{} as seen from above",
+    "{} seen from the air",
+    "{} seen from overhead",
+    "{} viewed from above",
+    "{} viewed from the air",
+    "{} photographed from above",
     "{} from the air",
+    "{} in an aerial view",
+    "{} in an overhead view",
     "{}",
 )
 _SHOWS = (
-    "the image shows {}",
-    "the aerial image shows {}",
-    "this view from above shows {}",
+    *(
+        f"{picture} {verb} {{}}"
+        for picture in (
+            "the image",
+            "the picture",
+            "the photo",
+            "the aerial image",
+            "the aerial photo",
+            "the overhead view",
+            "this view from above",
+            "this aerial view",
+            "the scene, seen from above,",
+            "the picture, taken from above,",
+        )
+        for verb in ("shows", "contains", "has", "features")
+    ),
     "seen from above: {}",
-    "the picture, taken from above, shows {}",
-    "an aerial photograph showing {}",
+    "viewed from the air: {}",
     "in this aerial picture: {}",
+    "in view from above: {}",
+    "visible from above: {}",
+    "this is what the view from above shows: {}",
 )
+# How things are put in their places; {stand} is a verb that suits them.
 _PLACED = (
     "there {is_} {thing} {where}",
     "{thing} {where}",
+    "{thing} {stand} {where}",
     "{where}, there {is_} {thing}",
+    "{where}, {thing} {stand}",
+    "{where}, {thing} can be seen",
+    "{where}, one can see {thing}",
     "{thing} can be seen {where}",
+    "{thing} can be made out {where}",
     "{thing} {is_} visible {where}",
     "{where} {is_} {thing}",
+    "{where} {stand} {thing}",
+    "we see {thing} {where}",
+    "one can see {thing} {where}",
     "the image has {thing} {where}",
+    "the image shows {thing} {where}",
+    "the picture shows {thing} {where}",
     "an aerial image with {thing} {where}",
+    "an aerial photo with {thing} {where}",
+    "an overhead view with {thing} {where}",
+    "a view from above with {thing} {where}",
+    "seen from above, {thing} {stand} {where}",
+    "seen from the air, there {is_} {thing} {where}",
 )
+_CLAUSES = (
+    "there {is_} {thing} {where}",
+    "{thing} {is_} {where}",
+    "{thing} {stand} {where}",
+    "{thing} can be seen {where}",
+    "{thing} {is_} visible {where}",
+    "one can see {thing} {where}",
+)
+_JOINTS = (", and ", "; ", ", while ", ", whereas ")
 _RELATED = (
     "{a} {word} {b}",
     "{a} {is_} {word} {b}",
-    "an aerial image of {a} {word} {b}",
-    "an overhead view of {a} {word} {b}",
+    "{a} can be seen {word} {b}",
     "there {is_} {a} {word} {b}",
+    "we see {a} {word} {b}",
     "{a} {word} {b}, seen from above",
+    "{a} {word} {b}, seen from the air",
     "the image shows {a} {word} {b}",
+    "the picture shows {a} {word} {b}",
+    "seen from above, {a} {is_} {word} {b}",
+    *(f"{picture} {link} {{a}} {{word}} {{b}}" for picture in _PICTURES for link in ("of", "showing", "with")),
 )
+# Other words for a place; what is said of lines and of the whole stays as it is.
+_SAME_PLACE = {
+    "in the upper left": ("in the top left", "in the upper left part", "towards the upper left", "in the north-west"),
+    "in the upper right": (
+        "in the top right",
+        "in the upper right part",
+        "towards the upper right",
+        "in the north-east",
+    ),
+    "in the lower left": (
+        "in the bottom left",
+        "in the lower left part",
+        "towards the lower left",
+        "in the south-west",
+    ),
+    "in the lower right": (
+        "in the bottom right",
+        "in the lower right part",
+        "towards the lower right",
+        "in the south-east",
+    ),
+    "at the top": ("in the upper part", "near the top", "in the north", "in the upper half"),
+    "at the bottom": ("in the lower part", "near the bottom", "in the south", "in the lower half"),
+    "on the left": ("on the left side", "on the left-hand side", "in the west", "in the left half"),
+    "on the right": ("on the right side", "on the right-hand side", "in the east", "in the right half"),
+    "in the centre": ("in the middle", "at the centre", "in the central part", "near the centre"),
+    "along the top": ("across the top", "across the upper part"),
+    "along the bottom": ("across the bottom", "across the lower part"),
+    "along the left": ("down the left", "down the left side"),
+    "along the right": ("down the right", "down the right side"),
+}
 _WORDS = {
-    "beside": ("beside", "next to", "close to", "adjacent to"),
-    "near": ("near", "not far from", "in the vicinity of"),
+    "beside": ("beside", "next to", "close to", "adjacent to", "right next to"),
+    "near": ("near", "not far from", "in the vicinity of", "a short way from"),
     "along": ("along", "lined up along", "beside", "on the side of"),
-    "crossing": ("crossing", "going across", "passing through"),
+    "crossing": ("crossing", "going across", "passing through", "cutting across", "running through"),
     "in": ("in", "within", "inside"),
 }
+_PICTURE = re.compile(r"\b(?:image|picture|photo|view|scene)\b")
 _FEW = 12  # up to here a person counts
 
 
@@ -69,6 +162,12 @@ class _Thing:
 
     text: str
     many: bool
+    linear: bool = False
+
+    def stand(self, draw: random.Random) -> str:
+        """Return "stands", "lie", "runs": a verb for being somewhere."""
+        verb = draw.choice(("run", "pass") if self.linear else ("lie", "stand", "sit", "appear"))
+        return verb if self.many else verb + ("es" if verb.endswith("s") else "s")
 
     @property
     def is_(self) -> str:
@@ -116,7 +215,7 @@ class TemplateWriter:
         first = _place(chosen[0], draw)
         if len(chosen) == 1:
             return english.sentence(first)
-        return english.sentence(f"{first}{draw.choice((', and ', '; ', ', while '))}{_clause(chosen[1], draw)}")
+        return english.sentence(f"{first}{draw.choice(_JOINTS)}{_clause(chosen[1], draw)}")
 
     def _related(self, contents: ChipContents, draw: random.Random) -> str | None:
         """Two kinds and how they stand to each other."""
@@ -152,18 +251,24 @@ class TemplateWriter:
 
 
 def _thing(kind: Kind, draw: random.Random, *, counted: bool = True) -> _Thing:
+    text, many = _noun(kind, draw, counted)
+    return _Thing(text, many, kind.linear)
+
+
+def _noun(kind: Kind, draw: random.Random, counted: bool) -> tuple[str, bool]:
+    """Return a noun phrase, and whether it is a plural."""
     phrase, count = kind.phrase, kind.count
     if english.is_mass(phrase):
-        return _Thing(phrase, many=False)
+        return phrase, False
     if count == 1:
-        return _Thing(english.with_article(phrase), many=english.is_plural(phrase))
+        return english.with_article(phrase), english.is_plural(phrase)
     several = english.plural(phrase)
     if not (counted and kind.countable) or english.is_plural(phrase):
-        return _Thing(several, many=True)
+        return several, True
     if count <= _FEW:
         vague = count >= 3 and draw.random() < 0.25
-        return _Thing(f"{'several' if vague else english.NUMBERS[count]} {several}", many=True)
-    return _Thing(f"{draw.choice(('many', 'numerous') if count < 24 else ('many', 'dozens of'))} {several}", many=True)
+        return f"{'several' if vague else english.NUMBERS[count]} {several}", True
+    return f"{draw.choice(('many', 'numerous') if count < 24 else ('many', 'dozens of'))} {several}", True
 
 
 def _where(kind: Kind, draw: random.Random) -> str:
@@ -172,25 +277,30 @@ def _where(kind: Kind, draw: random.Random) -> str:
         return f"{'running ' if kind.linear else ''}{place}"
     if place == ACROSS and kind.countable and kind.count > 1:
         return draw.choice(("scattered across the image", "spread across the image", "all over the image"))
+    if draw.random() < 0.5:
+        place = draw.choice(_SAME_PLACE.get(place, (place,)))
     if place not in (MOST, ACROSS) and draw.random() < 0.4:
-        return f"{place} of the image"
+        return f"{place} of the {draw.choice(('image', 'picture', 'scene', 'view'))}"
     return place
 
 
 def _place(kind: Kind, draw: random.Random) -> str:
-    thing = _thing(kind, draw)
     where = _where(kind, draw)
     # "Running from … to …" and "across …" only read well behind the thing.
-    reads_anywhere = where.startswith(("in ", "at ", "on ", "along "))
-    patterns = [pattern for pattern in _PLACED if "image" not in pattern or "image" not in where]
-    return draw.choice(patterns if reads_anywhere else _PLACED[:2]).format(thing=thing.text, where=where, is_=thing.is_)
+    reads_anywhere = where.startswith(("in ", "at ", "on ", "along ", "near "))
+    patterns = [pattern for pattern in _PLACED if not (_PICTURE.search(pattern) and _PICTURE.search(where))]
+    return _put(draw.choice(patterns if reads_anywhere else _PLACED[:2]), kind, where, draw)
 
 
 def _clause(kind: Kind, draw: random.Random) -> str:
+    where = _where(kind, draw)
+    plain = where.startswith(("in ", "at ", "on ", "along ", "near ", "down ", "towards "))
+    return _put(draw.choice(_CLAUSES if plain else _CLAUSES[:2]), kind, where, draw)
+
+
+def _put(pattern: str, kind: Kind, where: str, draw: random.Random) -> str:
     thing = _thing(kind, draw)
-    return draw.choice(("there {is_} {thing} {where}", "{thing} {is_} {where}", "{thing} can be seen {where}")).format(
-        thing=thing.text, where=_where(kind, draw), is_=thing.is_
-    )
+    return pattern.format(thing=thing.text, where=where, is_=thing.is_, stand=thing.stand(draw))
 
 
 def _with(kind: Kind, draw: random.Random) -> str:
@@ -203,10 +313,7 @@ def _relate(kinds: Sequence[Kind], relation: Relation, draw: random.Random) -> s
     if relation.word == "in" and _stands_amid(kinds[relation.subject], kinds[relation.object]):
         words += ("surrounded by", "in the middle of")
     word = draw.choice(words)
-    pattern = draw.choice(_RELATED)
-    if word.startswith(("crossing", "going", "passing", "lined")) and "there" in pattern:
-        pattern = _RELATED[0]
-    return pattern.format(a=a.text, b=b.text, word=word, is_=a.is_)
+    return draw.choice(_RELATED).format(a=a.text, b=b.text, word=word, is_=a.is_)
 
 
 def _stands_amid(inner: Kind, outer: Kind) -> bool:
