@@ -129,7 +129,8 @@ class ModelServer:
         answered: Answers that a client took, usable or not: each was paid for.
         paid: Usable ones among them, by the question's key.
         jobs: Batch jobs by name.
-        job_status: HTTP status of the answers to new jobs; only those of 5xx are taken all the same.
+        refuses_jobs: Status and text of the answers to new jobs, in place of taking them.
+        loses_jobs: How many new jobs it takes, but answers with 503.
         job_state: State of all jobs, in place of running and then succeeded after `looks_until_done` looks.
     """
 
@@ -139,7 +140,8 @@ class ModelServer:
         self.answered = 0
         self.paid: Counter[str] = Counter()
         self.jobs: dict[str, dict[str, Any]] = {}
-        self.job_status = 200
+        self.refuses_jobs: tuple[int, str] | None = None
+        self.loses_jobs = 0
         self.job_state: str | None = None
         self.looks_until_done = 1
         self._before: Counter[str] = Counter()
@@ -242,10 +244,8 @@ class ModelServer:
                 self.paid[asked.key] += reply.usable
 
     def _take_job(self, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        status, self.job_status = self.job_status, 200 if self.job_status >= 500 else self.job_status
-        refused = {"error": {"code": status, "message": "no", "status": "X"}}
-        if 400 <= status < 500:
-            return status, refused
+        if self.refuses_jobs:
+            return self.refuses_jobs[0], {"error": {"code": self.refuses_jobs[0], "message": self.refuses_jobs[1]}}
         with self._lock:
             name = f"batches/{len(self.jobs) + 1}"
         items = body["batch"]["inputConfig"]["requests"]["requests"]
@@ -266,7 +266,10 @@ class ModelServer:
                 "looks": 0,
                 "output": {"inlinedResponses": {"inlinedResponses": answers}},
             }
-        return (200, self._tell(name)) if status == 200 else (status, refused)
+        if self.loses_jobs:
+            self.loses_jobs -= 1
+            return 503, {"error": {"code": 503, "message": "busy"}}
+        return 200, self._tell(name)
 
     def _tell(self, name: str) -> dict[str, Any]:
         job = self.jobs[name]

@@ -111,15 +111,17 @@ def test_a_model_that_obeys_a_hostile_name_is_caught(server: ModelServer, tmp_pa
     assert not any("Casino" in asked.prompt.split("CAPTIONS")[0] for asked in server.asked)
 
 
-def test_a_server_that_knows_no_schemas_is_asked_in_words(
-    server: ModelServer, place: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_what_a_server_does_not_know_is_left_out(server: ModelServer, place: tuple[Path, Path], tmp_path: Path) -> None:
     def reply(asked: Asked) -> Reply:
-        return Reply("response_format: unknown", 400) if "response_format" in asked.body else good_captions(asked)
+        if "response_format" in asked.body:
+            return Reply("'response_format.type' must be 'text'", 400)
+        if "max_completion_tokens" in asked.body:
+            return Reply("This model's maximum context length is 4096 tokens", 400)
+        return good_captions(asked)
 
     server.reply = reply
     out = run(place, tmp_path / "pairs", concurrency=1)
-    assert len(server.asked) == 17
+    assert len(server.asked) == 18
     assert grounded(out)["by_writer"].keys() == {"openai"}
 
 
@@ -474,12 +476,20 @@ def test_a_dry_run_counts_what_is_still_to_come_by_what_was_paid(
 
 
 @WAYS
-@pytest.mark.parametrize(("status", "told"), [(401, "refused the API key"), (404, "knows no model 'some-model'")])
+@pytest.mark.parametrize(
+    ("status", "text", "told"),
+    [
+        (401, "no", "refused the API key"),
+        (400, "API key not valid. Please pass a valid API key.", "refused the API key"),
+        (404, "no", "knows no model 'some-model'"),
+        (429, "insufficient_quota", "no credit left"),
+    ],
+)
 def test_a_wrong_key_or_model_ends_the_run(
-    server: ModelServer, place: tuple[Path, Path], tmp_path: Path, way: str, status: int, told: str
+    server: ModelServer, place: tuple[Path, Path], tmp_path: Path, way: str, status: int, text: str, told: str
 ) -> None:
-    server.job_status = status
-    server.reply = lambda asked: Reply("no", status)
+    server.refuses_jobs = (status, text)
+    server.reply = lambda asked: Reply(text, status)
     with pytest.raises(UserError, match=told):
         run(place, tmp_path / "pairs", way)
     assert len(server.asked) <= 8
@@ -561,7 +571,7 @@ def test_a_job_that_fails_is_told_and_sent_anew_by_the_next_run(
 def test_a_job_whose_name_got_lost_is_found_by_the_one_that_we_gave_it(
     server: ModelServer, place: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    server.job_status = 503  # it is taken, but the answer gets lost
+    server.loses_jobs = 1
     run(place, tmp_path / "pairs", "batch")
     assert len(server.jobs) == 1 and set(server.paid.values()) == {1}
 

@@ -73,11 +73,9 @@ class AnswerStore:
         prompt_version: str,
     ) -> None:
         """Store an answer that was paid for; it is on disk when this returns."""
-        row = (key, unusable, answer.text, answer.stopped, answer.tokens_in, answer.tokens_out, usd)
-        with self._lock:
-            self._db.execute(
-                "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*row, writer, model, prompt_version)
-            )
+        paid = (answer.text, answer.stopped, answer.tokens_in, answer.tokens_out, usd)
+        row = (key, unusable, *paid, writer, model, prompt_version)
+        self._write(f"INSERT INTO answers VALUES ({', '.join('?' * len(row))})", *row)
 
     @contextmanager
     def all_at_once(self) -> Iterator[None]:
@@ -108,23 +106,27 @@ class AnswerStore:
 
     def note_batch(self, batch: str) -> None:
         """Note that a batch is about to be sent: should the run die now, the server is asked for it first."""
-        with self._lock:
-            self._db.execute("INSERT OR IGNORE INTO batches (batch) VALUES (?)", (batch,))
+        self._write("INSERT OR IGNORE INTO batches (batch) VALUES (?)", batch)
 
     def note_job(self, batch: str, job: str) -> None:
         """Note the server's name for a batch."""
-        with self._lock:
-            self._db.execute("UPDATE batches SET job = ? WHERE batch = ?", (job, batch))
+        self._write("UPDATE batches SET job = ? WHERE batch = ?", job, batch)
 
     def forget_batch(self, batch: str) -> None:
         """Forget a batch whose answers are all stored, or that failed."""
-        with self._lock:
-            self._db.execute("DELETE FROM batches WHERE batch = ?", (batch,))
+        self._write("DELETE FROM batches WHERE batch = ?", batch)
 
     def batch_job(self, batch: str) -> tuple[bool, str | None]:
         """Tell whether a batch may have been sent, and the server's name for it, if that is known."""
         rows = self._rows("SELECT job FROM batches WHERE batch = ?", batch)
         return bool(rows), rows[0][0] if rows else None
+
+    def _write(self, statement: str, *values: object) -> None:
+        with self._lock:
+            try:
+                self._db.execute(statement, values)
+            except sqlite3.OperationalError as error:
+                raise UserError(f"cannot write {self.path} ({error}); is there space left?") from error
 
     def _rows(self, query: str, *values: str) -> list[Any]:
         with self._lock:

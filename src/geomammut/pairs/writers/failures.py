@@ -39,10 +39,13 @@ def may_pass(failure: RequestFailedError) -> bool:
 
 def users_to_mend(failure: RequestFailedError, writer: str, model: str) -> UserError | None:
     """Return the mistake behind a failure that all requests will share, if it is one."""
-    if failure.status in (401, 403):
+    # Google tells a wrong key by 400.
+    if failure.status in (401, 403) or (failure.status == 400 and "API key not valid" in str(failure)):
         return UserError(f"the {writer} server refused the API key ({failure.status}); check the key")
     if failure.status == 404:
         return UserError(f"the {writer} server knows no model {model!r}; check --model and the base URL")
+    if "insufficient_quota" in str(failure):
+        return UserError(f"the account at the {writer} server has no credit left; the answers so far are kept")
     return None
 
 

@@ -18,10 +18,20 @@ from geomammut.pairs.writers.answer import (
 )
 from geomammut.pairs.writers.failures import broken, refused
 
-_SCHEMA = {**CaptionsSchema.model_json_schema(), "additionalProperties": False}
 _JSON_ASKED: ResponseFormatJSONSchema = {
     "type": "json_schema",
-    "json_schema": {"name": "captions", "strict": True, "schema": _SCHEMA},
+    "json_schema": {
+        "name": "captions",
+        "strict": True,
+        "schema": {**CaptionsSchema.model_json_schema(), "additionalProperties": False},
+    },
+}
+# Not every server knows JSON schemas, which the prompt asks for in words, too; and a small model's context may
+# be too short for the longest answer. What a server complains of is left out from then on.
+_SCHEMA, _LIMIT = "response_format", "max_completion_tokens"
+_MAY_BE_UNKNOWN = {
+    _SCHEMA: ("response_format", "json_schema"),
+    _LIMIT: ("max_completion_tokens", "max_tokens", "context length"),
 }
 _STOPPED = {"length": "cut off", "content_filter": "refused"}
 
@@ -37,7 +47,7 @@ class OpenAIServer:
 
     def __init__(self, model: str, timeout_s: float) -> None:
         self.model = model
-        self._knows_schemas = True
+        self._left_out: frozenset[str] = frozenset()
         logging.getLogger("openai").setLevel(logging.WARNING)
         try:
             self._client = openai.OpenAI(max_retries=0, timeout=timeout_s)
@@ -49,17 +59,20 @@ class OpenAIServer:
 
     def ask(self, question: Question) -> Answer:
         """Send one request; see `LanguageModel`."""
-        asks_for_schema = self._knows_schemas
-        try:
-            return self._ask(question, asks_for_schema)
-        except RequestFailedError as failure:
-            # Some servers know no JSON schemas; the prompt asks for the same in words.
-            if not (asks_for_schema and failure.status in (400, 422) and "response_format" in str(failure)):
-                raise
-            self._knows_schemas = False
-            return self._ask(question, asks_for_schema=False)
+        while True:
+            left_out = self._left_out
+            try:
+                return self._ask(question, left_out)
+            except RequestFailedError as failure:
+                if failure.status not in (400, 422):
+                    raise
+                told = str(failure).lower()
+                more = {name for name, hints in _MAY_BE_UNKNOWN.items() if any(hint in told for hint in hints)}
+                if more <= left_out:
+                    raise
+                self._left_out = left_out | more
 
-    def _ask(self, question: Question, asks_for_schema: bool) -> Answer:
+    def _ask(self, question: Question, left_out: frozenset[str]) -> Answer:
         picture = "data:image/jpeg;base64," + base64.b64encode(question.jpeg).decode("ascii")
         content: list[ChatCompletionContentPartParam] = [
             {"type": "image_url", "image_url": {"url": picture}},
@@ -69,11 +82,11 @@ class OpenAIServer:
             response = self._client.chat.completions.create(
                 model=self.model,
                 messages=[{"role": "user", "content": content}],
-                max_completion_tokens=MAX_OUTPUT_TOKENS,
-                response_format=_JSON_ASKED if asks_for_schema else openai.omit,
+                max_completion_tokens=openai.omit if _LIMIT in left_out else MAX_OUTPUT_TOKENS,
+                response_format=openai.omit if _SCHEMA in left_out else _JSON_ASKED,
             )
         except openai.APIStatusError as error:
-            raise refused(error.message, error.status_code, error.response.headers) from error
+            raise refused(f"{error.code or ''} {error.message}", error.status_code, error.response.headers) from error
         except (openai.OpenAIError, ValueError) as error:  # no connection, no answer in time, no JSON
             raise broken(error) from error
         try:
