@@ -35,6 +35,8 @@ class PairingRun:
         partitions: What is worked on at a time, in order.
         planned: Chips that are tried.
         summary: See `MapSummary`.
+        plan_file: See `write_plan`.
+        pieces: Folders of pieces of landmarks; see `spread_landmarks`.
     """
 
     def __init__(self, chips: ChipPlan, table: Path, run: RunFolder, *, partition_chips: int, seed: int) -> None:
@@ -46,24 +48,24 @@ class PairingRun:
         if not run.has("plan.parquet"):
             with run.finish("plan.parquet") as path:
                 write_plan(chips.plan, grid, path)
-        self._plan_file = run.path / "plan.parquet"
-        counts = chips_of_cells(self._plan_file)
+        self.plan_file = run.path / "plan.parquet"
+        counts = chips_of_cells(self.plan_file)
         self.planned = sum(counts.values())
         self.partitions = partitions_of(counts, partition_chips)
         self.summary = summarize(table)
         self._rarity = self.summary.rarity
-        self._pieces: list[Path] = []
+        self.pieces: list[Path] = []
         cells = np.array(list(counts), np.int64)
         for number, row_groups in enumerate(landmark_chunks(table, _LANDMARKS_A_CHIP * partition_chips)):
             step = f"pieces/{number:06d}"
             if not run.has(step):
                 with run.finish(step) as path:
                     spread_landmarks(table, row_groups, grid, cells, self.partitions, path)
-            self._pieces.append(run.path / step)
+            self.pieces.append(run.path / step)
 
     def found(self, partition: Partition) -> daft.DataFrame:
         """Return the program that finds what is visible in a partition's chips and cuts them; see `found`."""
-        cells = joined(self._plan_file, self._pieces, partition)
+        cells = joined(self.plan_file, self.pieces, partition)
         return found(seen(cells, self._chips.plan, self._rarity), self._chips, self._seed)
 
     def found_cells(self, partition: Partition) -> list[FoundCell]:
