@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geomammut.errors import UserError
-from geomammut.landmarks.table import LANDMARK_SCHEMA, _area_m2, landmarks, read_landmarks
+from geomammut.landmarks.shapes import area_m2
+from geomammut.landmarks.table import LANDMARK_SCHEMA, landmarks, read_landmarks
 from geomammut.landmarks.taxonomy import load_taxonomy, why_hidden
 
 # Nodes on a 0.001° grid: node id = 100 · row + column at (10 + column/1000, 50 + row/1000).
@@ -102,7 +103,7 @@ def test_a_map_gives_what_can_be_seen_and_counts_the_rest(tmp_path: Path, suffix
         "w14": "river",
         "r20": "forest",
     }
-    assert list(table.index) == ["n103", "r20", "w1", "w2", "w5", "w6", "w10", "w14"]
+    assert list(table.index) == ["n103", "w1", "w2", "w5", "w6", "w10", "w14", "r20"]
     assert table.name["w1"] == "Villa" and table.name["n103"] is None
     assert table.phrase["w10"] == "soccer field" and table.tags["w10"]["sport"] == "soccer"
     assert table.geometry["w5"].geom_type == "LineString"  # a street round a block is no area
@@ -139,7 +140,7 @@ def test_a_relation_keeps_its_holes_and_its_true_area(town: Path, tmp_path: Path
 def test_areas_are_those_on_the_ellipsoid_everywhere(lon: float, lat: float, side: float) -> None:
     shape = shapely.segmentize(shapely.box(lon, lat, lon + side, lat + side), side / 10)
     true = abs(pyproj.Geod(ellps="WGS84").geometry_area_perimeter(shape)[0])
-    assert _area_m2(np.array([shape], dtype=object))[0] == pytest.approx(true, rel=2e-3)
+    assert area_m2(np.array([shape], dtype=object))[0] == pytest.approx(true, rel=2e-3)
 
 
 def test_the_table_is_geoparquet_with_the_agreed_columns_and_the_same_bytes(town: Path, tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import geopandas
 import numpy as np
@@ -19,9 +20,8 @@ from shapely.geometry.base import BaseGeometry
 
 from geomammut.errors import UserError
 from geomammut.files import content_id
-from geomammut.landmarks.features import BROKEN, Feature, Sieve
+from geomammut.landmarks.features import BROKEN, CLOSED, HIDDEN, LINE, POINT, SHAPELESS, TAGS, Batch, Sieve
 from geomammut.landmarks.overture import is_overture, overture_tags
-from geomammut.landmarks.taxonomy import Kind
 
 _TAG_COLUMNS = ("tags", "other_tags", "all_tags")
 _ID_COLUMNS = ("@id", "full_id", "osm_id", "osm_way_id", "osmid", "id")
@@ -31,9 +31,18 @@ _HSTORE = re.compile(r'"((?:[^"\\]|\\.)*)"\s*=>\s*"((?:[^"\\]|\\.)*)"')
 # A table without any attribute is taken for building outlines if its polygons have buildings' sizes.
 _BUILDING_MEDIAN_M2 = (10.0, 1_500.0)
 _BUILDING_LARGEST_M2 = 100_000.0
+_BATCH = 25_000
 
 
-def read_attributes(path: Path, sieve: Sieve) -> Iterator[Feature]:
+class _Row(NamedTuple):
+    """A feature as it is mapped; its geometry is missing or empty where that is broken."""
+
+    id: str
+    tags: dict[str, str]
+    geometry: BaseGeometry | None
+
+
+def read_attributes(path: Path, sieve: Sieve) -> Iterator[Batch]:
     """Yield the visible features of a `.geojson`, `.gpkg` or `.parquet` file, in the file's order.
 
     Tags are read from columns named as OpenStreetMap's keys, from `tags`/`other_tags` columns (a map,
@@ -54,13 +63,22 @@ def read_attributes(path: Path, sieve: Sieve) -> Iterator[Feature]:
     if not any(key in sieve.taxonomy.keys for row in tags for key in row):
         _take_for_buildings(path, table, sieve)
         tags = [{"building": "yes", **row} for row in tags]
-    for feature_id, row, geometry in _united(map(_identify, records, geometries), tags, geometries, sieve):
-        kinds = _kinds(geometry)
-        if geometry is None or not kinds:
-            sieve.seen += 1
-            sieve.dropped[BROKEN] += 1
-        elif found := sieve.classify(row, kinds):
-            yield Feature(feature_id, row, *found, geometry)
+    united = _united(map(_identify, records, geometries), tags, geometries, sieve)
+    while rows := list(islice(united, _BATCH)):
+        yield _batch(rows, sieve)
+
+
+def _batch(rows: list[_Row], sieve: Sieve) -> Batch:
+    """Return the rows that have a category; count the others."""
+    shaped = [row for row in rows if _kind(row.geometry) != SHAPELESS]
+    sieve.seen += len(rows) - len(shaped)
+    sieve.dropped[BROKEN] += len(rows) - len(shaped)
+    tags = pa.array([list(row.tags.items()) for row in shaped], TAGS)
+    categories, is_area = sieve.sift(tags, np.array([_kind(row.geometry) for row in shaped], np.int8))
+    geometries = np.array([row.geometry for row in shaped], object)
+    kept = np.flatnonzero(categories != HIDDEN)
+    ids = pa.array([shaped[i].id for i in kept], pa.string())
+    return Batch(ids, tags.take(pa.array(kept)), categories[kept], is_area[kept], geometries[kept])
 
 
 def _read_table(path: Path) -> geopandas.GeoDataFrame:
@@ -155,7 +173,7 @@ def _guessed_letter(column: str, number: str, geometry: BaseGeometry | None) -> 
 
 def _united(
     ids: Iterable[str], tags: list[dict[str, str]], geometries: list[BaseGeometry | None], sieve: Sieve
-) -> Iterator[tuple[str, dict[str, str], BaseGeometry | None]]:
+) -> Iterator[_Row]:
     rows: dict[str, list[int]] = {}
     for index, feature_id in enumerate(ids):
         rows.setdefault(feature_id, []).append(index)
@@ -165,22 +183,23 @@ def _united(
             sieve.seen += len(members) - 1
             sieve.dropped["a further part or copy of a feature, united with the first"] += len(members) - 1
         if len(parts) > 1:
-            yield feature_id, tags[members[0]], shapely.union_all(shapely.make_valid(parts))
+            yield _Row(feature_id, tags[members[0]], shapely.union_all(shapely.make_valid(parts)))
         else:
-            yield feature_id, tags[members[0]], parts[0] if parts else None
+            yield _Row(feature_id, tags[members[0]], parts[0] if parts else None)
 
 
-def _kinds(geometry: BaseGeometry | None) -> tuple[Kind, ...]:
+def _kind(geometry: BaseGeometry | None) -> int:
+    """Return how a feature could be taken, an index into KINDS."""
     match geometry.geom_type if geometry is not None else None:
         case "Polygon" | "MultiPolygon":
-            return ("area", "line")  # some exports draw lines as ribbons
-        case "LineString" if geometry is not None and geometry.is_closed:
-            return ("area", "line")
-        case "LineString" | "MultiLineString":
-            return ("line",)
+            return CLOSED  # some exports draw lines as ribbons
+        case "LineString" if geometry is not None:
+            return CLOSED if geometry.is_closed else LINE
+        case "MultiLineString":
+            return LINE
         case "Point":
-            return ("point",)
-    return ()
+            return POINT
+    return SHAPELESS
 
 
 def _take_for_buildings(path: Path, table: geopandas.GeoDataFrame, sieve: Sieve) -> None:

@@ -1,16 +1,16 @@
 """The landmark table: what a map says can be seen from above (DESIGN §4)."""
 
 import json
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import geopandas
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -21,8 +21,9 @@ import shapely
 from geomammut.errors import UserError
 from geomammut.files import whole_file
 from geomammut.landmarks.attributes import read_attributes
-from geomammut.landmarks.features import BROKEN, Feature, Reader, Sieve
+from geomammut.landmarks.features import BROKEN, Batch, Geometries, Reader, Sieve
 from geomammut.landmarks.osm import read_osm
+from geomammut.landmarks.shapes import Floats, area_m2, on_earth, sound
 from geomammut.landmarks.taxonomy import load_taxonomy
 from geomammut.progress import console, track
 
@@ -47,14 +48,19 @@ READERS: dict[str, Reader] = {
     ".gpkg": read_attributes,
     ".parquet": read_attributes,
 }
-_CHUNK = 50_000
+_STORED_BATCH = 50_000
 _EMPTY = "empty area or line"
 _OUTSIDE = "outside the bounding box"
-_TO_EQUAL_AREA = pyproj.Transformer.from_crs("EPSG:4326", "EPSG:6933", always_xy=True)
 
 Bbox = tuple[float, float, float, float]
-Geometries = npt.NDArray[np.object_]
-Floats = npt.NDArray[np.float64]
+
+
+class _Piece(NamedTuple):
+    """Rows of a landmark table with their geometries, and how many were left out by reason."""
+
+    rows: pa.Table
+    geometries: Geometries
+    lost: Counter[str]
 
 
 def landmarks(source: Path, out: Path, *, bbox: Bbox | None = None, seed: int = 0) -> Path:
@@ -66,7 +72,7 @@ def landmarks(source: Path, out: Path, *, bbox: Bbox | None = None, seed: int = 
     Args:
         source: OpenStreetMap (`.osm.pbf`, `.osm`), GeoJSON, GeoPackage, or GeoParquet (Overture's columns,
             OpenStreetMap's keys as columns, or a landmark table).
-        out: GeoParquet to write, rows ordered by id; see LANDMARK_SCHEMA.
+        out: GeoParquet to write, rows in the order of the source; see LANDMARK_SCHEMA.
         bbox: West, south, east, north in degrees; only landmarks that touch it are kept, uncut. West
             greater than east crosses the antimeridian.
         seed: For the sake of one command line; nothing is drawn here.
@@ -81,29 +87,35 @@ def landmarks(source: Path, out: Path, *, bbox: Bbox | None = None, seed: int = 
     source, out = Path(source), Path(out)
     window = None if bbox is None else _window(bbox)
     reader = _reader(source)
+    sieve, name = Sieve(load_taxonomy()), source.name
     if _is_landmark_table(source):
-        table, record = _passed_through(source, window)
+        name = _recall(source, sieve)
+        pieces = _stored(source, window)
     else:
-        sieve = Sieve(load_taxonomy())
-        features = track(reader(source, sieve), f"reading {source.name}")
-        chunks = [_chunk(batch, sieve, window) for batch in _batches(features)]
-        table = pa.concat_tables(chunks) if chunks else LANDMARK_SCHEMA.empty_table()
+        batches = track(reader(source, sieve), f"reading {name}, in batches")
+        pieces = _one_ahead(lambda batch: _rows(batch, window), batches)
+    contents = _Contents()
+    # Without its own copy of the schema, Arrow takes the metadata, known only at the end, from the file's footer.
+    layout = {"compression": "zstd", "store_schema": False}
+    with whole_file(out) as partial, pq.ParquetWriter(partial, LANDMARK_SCHEMA, **layout) as writer:
+        for rows, geometries, lost in pieces:
+            sieve.dropped.update(lost)
+            if rows.num_rows:
+                contents.add(rows, geometries)
+                writer.write_table(rows)
         record = {
-            "source": source.name,
+            "source": name,
             "seen": sieve.seen,
-            "kept": table.num_rows,
-            "dropped": dict(sieve.dropped.most_common()),
+            "kept": contents.categories.total(),
+            "dropped": dict((+sieve.dropped).most_common()),
             "notes": sieve.notes,
         }
-    _tell(record, table)
-    if table.num_rows == 0:
-        reasons = [f"{count} {reason}" for reason, count in list(record["dropped"].items())[:3]]
-        where = "in the bounding box of" if window is not None else "in"
-        why = "; dropped: " + ", ".join(reasons) if reasons else ", for it holds no tagged feature"
-        raise UserError(f"nothing {where} {source} can be seen from above{why}; give a larger or richer map")
-    table = table.take(pa.array(_id_order(table["landmark_id"].to_pylist())))
-    with whole_file(out) as partial:
-        pq.write_table(table.replace_schema_metadata(_metadata(table, record)), partial, compression="zstd")
+        _tell(record, contents)
+        if not contents.categories:
+            raise UserError(_why_nothing(source, record, window))
+        writer.add_key_value_metadata(
+            {"geo": json.dumps(contents.geo()), "geomammut": json.dumps(record, ensure_ascii=False)}
+        )
     return out
 
 
@@ -154,94 +166,62 @@ def _window(bbox: Bbox) -> shapely.Geometry:
     return window
 
 
-def _batches(features: Iterable[Feature]) -> Iterator[list[Feature]]:
-    stream = iter(features)
-    while batch := list(islice(stream, _CHUNK)):
-        yield batch
+def _one_ahead(work: Callable[[Batch], _Piece], batches: Iterable[Batch]) -> Iterator[_Piece]:
+    """Yield `work` of each batch, in order, done in a thread while the next batch is read."""
+    with ThreadPoolExecutor(1) as worker:
+        under_way: Future[_Piece] | None = None
+        for batch in batches:
+            started = worker.submit(work, batch)
+            if under_way is not None:
+                yield under_way.result()
+            under_way = started
+        if under_way is not None:
+            yield under_way.result()
 
 
-def _chunk(batch: list[Feature], sieve: Sieve, window: shapely.Geometry | None) -> pa.Table:
-    """Return the rows of `batch` whose geometry is sound (or could be repaired) and touches `window`."""
-    geometries = _geometries(batch)
-    areas = _area_m2(geometries)
-    is_area = np.array([feature.kind == "area" for feature in batch])
-    lost = np.full(len(batch), "", dtype=object)
-    empty = shapely.is_empty(geometries) | (is_area & (areas <= 0))
-    lost[empty] = _EMPTY
-    lost[shapely.is_missing(geometries) | ~_on_earth(geometries)] = BROKEN
+def _rows(batch: Batch, window: shapely.Geometry | None) -> _Piece:
+    """Return the rows of `batch` whose geometry is sound and touches `window`."""
+    geometries = sound(batch.geometries, batch.is_area)
+    areas = np.where(batch.is_area, area_m2(geometries), 0.0)
+    lost = np.full(len(geometries), "", dtype=object)
+    lost[shapely.is_empty(geometries) | (batch.is_area & (areas <= 0))] = _EMPTY
+    lost[shapely.is_missing(geometries) | ~on_earth(geometries)] = BROKEN
     if window is not None:
         lost[(lost == "") & ~shapely.intersects(window, geometries)] = _OUTSIDE
-    sieve.dropped.update(Counter(reason for reason in lost if reason))
     kept = np.flatnonzero(lost == "")
-    rows = [batch[index] for index in kept]
-    return pa.table(
-        [
-            pa.array([row.id for row in rows], pa.string()),
-            pa.array([row.tags.get("name") for row in rows], pa.string()),
-            pa.array([row.category.key for row in rows], pa.string()),
-            pa.array([row.category.phrase for row in rows], pa.string()),
-            pa.array([list(row.tags.items()) for row in rows], LANDMARK_SCHEMA.field("tags").type),
-            pa.array(shapely.to_wkb(geometries[kept]), pa.binary()),
-            pa.array(np.where(is_area, areas, 0.0)[kept], pa.float64()),
-            pa.array([row.category.min_visible_gsd_m for row in rows], pa.float64()),
-        ],
-        schema=LANDMARK_SCHEMA,
+    tags = batch.tags.take(pa.array(kept))
+    categories = pa.array(batch.categories[kept])
+    columns = [
+        batch.ids.take(pa.array(kept)),
+        _names(tags),
+        *(column.take(categories) for column in _category_columns()),
+        tags,
+        pa.array(shapely.to_wkb(geometries[kept]), pa.binary()),
+        pa.array(areas[kept]),
+    ]
+    names = ("landmark_id", "name", "category", "phrase", "min_visible_gsd_m", "tags", "geometry", "area_m2")
+    table = pa.table(dict(zip(names, columns, strict=True)))
+    rows = table.select(LANDMARK_SCHEMA.names).cast(LANDMARK_SCHEMA)
+    return _Piece(rows, geometries[kept], Counter(lost[lost != ""].tolist()))
+
+
+def _names(tags: pa.MapArray) -> pa.Array:
+    """Return the value of the tag `name` of each row, null where there is none."""
+    starts = tags.offsets.to_numpy()
+    found = np.flatnonzero(pc.equal(tags.keys, "name").to_numpy(zero_copy_only=False))
+    names = np.full(len(tags), -1)
+    names[np.searchsorted(starts, found, side="right") - 1] = found
+    return tags.items.take(pa.array(names, mask=names < 0))
+
+
+@cache
+def _category_columns() -> tuple[pa.Array, pa.Array, pa.Array]:
+    order = load_taxonomy().order
+    return (
+        pa.array([category.key for category in order]),
+        pa.array([category.phrase for category in order]),
+        pa.array([category.min_visible_gsd_m for category in order]),
     )
-
-
-def _geometries(batch: list[Feature]) -> Geometries:
-    """Return the geometries of `batch`: closed lines filled where they are areas, broken ones repaired."""
-    geometries = np.empty(len(batch), dtype=object)
-    geometries[:] = [feature.geometry for feature in batch]
-    written = [i for i, feature in enumerate(batch) if isinstance(feature.geometry, str)]
-    geometries[written] = shapely.from_wkb(geometries[written], on_invalid="ignore")
-    is_line = shapely.get_type_id(geometries) == shapely.GeometryType.LINESTRING.value
-    to_fill = is_line & np.array([feature.kind == "area" for feature in batch])
-    geometries[to_fill] = _filled(geometries[to_fill])
-    broken = ~shapely.is_valid(geometries) & ~shapely.is_missing(geometries) & _on_earth(geometries)
-    for i in np.flatnonzero(broken):
-        geometries[i] = _repaired(geometries[i])
-    return geometries
-
-
-def _filled(lines: Geometries) -> Geometries:
-    """Return the polygons within closed `lines`; empty ones where a line has too few distinct points."""
-    polygons = np.full(len(lines), shapely.Polygon(), dtype=object)
-    enough = shapely.get_num_coordinates(lines) > 3
-    coordinates, owner = shapely.get_coordinates(lines[enough], return_index=True)
-    if len(coordinates):
-        polygons[enough] = shapely.polygons(shapely.linearrings(coordinates, indices=owner))
-    return polygons
-
-
-def _repaired(geometry: shapely.Geometry) -> shapely.Geometry:
-    """Return a valid geometry of the same dimension; empty if nothing of that dimension is left."""
-    dimension = shapely.get_dimensions(geometry)
-    parts = shapely.get_parts(shapely.get_parts(shapely.make_valid(geometry)))
-    return shapely.union_all(parts[shapely.get_dimensions(parts) == dimension])
-
-
-def _on_earth(geometries: Geometries) -> npt.NDArray[np.bool_]:
-    bounds = shapely.bounds(geometries)
-    inside = (np.abs(bounds[:, [0, 2]]) <= 180).all(axis=1) & (np.abs(bounds[:, [1, 3]]) <= 90).all(axis=1)
-    return np.asarray(inside | shapely.is_empty(geometries))
-
-
-def _area_m2(geometries: Geometries) -> Floats:
-    """Return areas on the WGS 84 ellipsoid, through an equal-area projection; 0 for lines and points."""
-
-    def project(coordinates: Floats) -> Floats:
-        return np.column_stack(_TO_EQUAL_AREA.transform(coordinates[:, 0], coordinates[:, 1]))
-
-    return np.nan_to_num(shapely.area(shapely.transform(geometries, project)), posinf=0.0)
-
-
-def _id_order(ids: list[str]) -> list[int]:
-    def key(index: int) -> tuple[str, int, str]:
-        number = re.fullmatch(r"([nwr])(\d+)", ids[index])
-        return (number[1], int(number[2]), "") if number else ("~", 0, ids[index])
-
-    return sorted(range(len(ids)), key=key)
 
 
 def _is_landmark_table(source: Path) -> bool:
@@ -253,41 +233,67 @@ def _is_landmark_table(source: Path) -> bool:
         raise UserError(f"{source} cannot be read as Parquet ({error}); get or make it again") from error
 
 
-def _passed_through(source: Path, window: shapely.Geometry | None) -> tuple[pa.Table, dict[str, Any]]:
+def _recall(source: Path, sieve: Sieve) -> str:
+    """Put what was counted when a landmark table was made into `sieve`; return the name of its source."""
+    parquet = pq.ParquetFile(source)
     try:
-        table = pq.read_table(source, columns=LANDMARK_SCHEMA.names).cast(LANDMARK_SCHEMA)
-        stored = json.loads((pq.read_schema(source).metadata or {}).get(b"geomammut", b"{}"))
-        geometries = shapely.from_wkb(table["geometry"].to_numpy())
+        stored = json.loads((parquet.schema_arrow.metadata or {}).get(b"geomammut", b"{}"))
+        sieve.seen = int(stored.get("seen", parquet.metadata.num_rows))
+        sieve.dropped.update({str(reason): int(count) for reason, count in stored.get("dropped", {}).items()})
+        sieve.notes.extend(str(note) for note in stored.get("notes", []))
+        return str(stored.get("source", source.name))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"{source} is a damaged landmark table ({error}); make it again") from error
+
+
+def _stored(source: Path, window: shapely.Geometry | None) -> Iterator[_Piece]:
+    """Yield the rows of a landmark table that touch `window`."""
+    try:
+        for stored in pq.ParquetFile(source).iter_batches(_STORED_BATCH, columns=LANDMARK_SCHEMA.names):
+            rows = pa.Table.from_batches([stored]).select(LANDMARK_SCHEMA.names).cast(LANDMARK_SCHEMA)
+            geometries = shapely.from_wkb(rows["geometry"].to_numpy())
+            touching = np.ones(len(geometries), bool) if window is None else shapely.intersects(window, geometries)
+            outside = Counter({_OUTSIDE: int((~touching).sum())} if not touching.all() else {})
+            yield _Piece(rows.filter(pa.array(touching)), geometries[touching], outside)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OSError, ValueError, shapely.errors.GEOSException) as error:
         raise UserError(f"{source} is a damaged landmark table ({error}); make it again") from error
-    seen = table.num_rows
-    if window is not None:
-        table = table.filter(pa.array(shapely.intersects(window, geometries)))
-    dropped = dict(stored.get("dropped", {}))
-    if seen > table.num_rows:
-        dropped[_OUTSIDE] = dropped.get(_OUTSIDE, 0) + seen - table.num_rows
-    return table, {
-        "source": stored.get("source", source.name),
-        "seen": stored.get("seen", seen),
-        "kept": table.num_rows,
-        "dropped": dropped,
-        "notes": list(stored.get("notes", [])),
-    }
 
 
-def _metadata(table: pa.Table, record: dict[str, Any]) -> dict[str, str]:
-    geometries = shapely.from_wkb(table["geometry"].to_numpy())
-    column = {
-        "encoding": "WKB",
-        "geometry_types": sorted({geometry.geom_type for geometry in geometries}),
-        "crs": pyproj.CRS("EPSG:4326").to_json_dict(),
-        "bbox": [float(edge) for edge in shapely.total_bounds(geometries)],
-    }
-    geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}
-    return {"geo": json.dumps(geo), "geomammut": json.dumps(record, ensure_ascii=False)}
+@dataclass
+class _Contents:
+    """What a table holds, for its metadata and for the user."""
+
+    categories: Counter[str] = field(default_factory=Counter)
+    geometry_types: set[str] = field(default_factory=set)
+    bounds: list[Floats] = field(default_factory=list)
+
+    def add(self, rows: pa.Table, geometries: Geometries) -> None:
+        counts = pc.value_counts(rows["category"])
+        self.categories.update({str(row["values"]): row["counts"] for row in counts.to_pylist()})
+        _, first_of_type = np.unique(shapely.get_type_id(geometries), return_index=True)
+        self.geometry_types |= {geometry.geom_type for geometry in geometries[first_of_type]}
+        self.bounds.append(shapely.total_bounds(geometries))
+
+    def geo(self) -> dict[str, Any]:
+        """Return GeoParquet's metadata (version 1.1)."""
+        bounds = np.array(self.bounds)
+        column = {
+            "encoding": "WKB",
+            "geometry_types": sorted(self.geometry_types),
+            "crs": pyproj.CRS("EPSG:4326").to_json_dict(),
+            "bbox": [*bounds[:, :2].min(axis=0).tolist(), *bounds[:, 2:].max(axis=0).tolist()],
+        }
+        return {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}
 
 
-def _tell(record: dict[str, Any], table: pa.Table) -> None:
+def _why_nothing(source: Path, record: dict[str, Any], window: shapely.Geometry | None) -> str:
+    reasons = [f"{count} {reason}" for reason, count in list(record["dropped"].items())[:3]]
+    where = "in the bounding box of" if window is not None else "in"
+    why = "; dropped: " + ", ".join(reasons) if reasons else ", for it holds no tagged feature"
+    return f"nothing {where} {source} can be seen from above{why}; give a larger or richer map"
+
+
+def _tell(record: dict[str, Any], contents: _Contents) -> None:
     """Print, on stderr, what was kept and what was dropped."""
     for note in record["notes"]:
         console.print(f"note: {note}", markup=False, highlight=False)
@@ -298,7 +304,6 @@ def _tell(record: dict[str, Any], table: pa.Table) -> None:
     for reason, count in record["dropped"].items():
         counts.add_row(f"  dropped: {reason}", f"{count:,}")
     counts.add_row("kept", f"{record['kept']:,}", style="bold")
-    kept = Counter({row["values"]: row["counts"] for row in pc.value_counts(table["category"]).to_pylist()})
-    for category, count in kept.most_common(8):
+    for category, count in contents.categories.most_common(8):
         counts.add_row(f"  {category}", f"{count:,}")
     console.print(counts)

@@ -19,9 +19,16 @@ _DESCRIPTIVE = frozenset(
     "timestamp url version website wikidata wikipedia".split()
 )
 _INSIDE_BUILDINGS = ("shop", "office", "amenity", "tourism", "craft", "healthcare", "leisure", "club")
+NOT_THERE = "gone, disused or not yet built"
+_YES = frozenset({"yes"})
 _UNBOUNDED_RELATIONS = frozenset(
     "route route_master superroute boundary restriction site network street associatedStreet waterway "
     "public_transport destination_sign destinationsign enforcement surveillance".split()
+)
+# What `why_hidden` and `why_dropped` ask after besides.
+_GONE = ("proposed", "planned", "demolished", "destroyed", "razed", "removed")
+_HIDING_KEYS = frozenset(
+    ("tunnel", "location", "parking", "layer", "indoor", "covered", "building", "highway", "railway", "type", *_GONE)
 )
 
 
@@ -67,7 +74,9 @@ class Taxonomy:
 
     Attributes:
         categories: key → category, in the order of the file.
+        order: The categories as a sequence.
         keys: Every map key that some rule requires, such as `landuse`.
+        decisive_keys: Every map key whose value bears on what a feature is and whether it is hidden.
     """
 
     def __init__(self, categories: Mapping[str, Category]) -> None:
@@ -81,7 +90,10 @@ class Taxonomy:
                 key, values = rule.required[0]
                 for value in values if values is not None else (None,):
                     self._by_tag.setdefault((key, value), []).append((rank, rule, category))
-        self.keys = frozenset(key for c in self.categories.values() for r in c.rules for key, _ in r.required)
+        self.order = tuple(self.categories.values())
+        rules = [rule for category in self.order for rule in category.rules]
+        self.keys = frozenset(key for rule in rules for key, _ in rule.required)
+        self.decisive_keys = self.keys | {key for rule in rules for key, _ in rule.forbidden} | _HIDING_KEYS
 
     def __len__(self) -> int:
         return len(self.categories)
@@ -110,7 +122,7 @@ class Taxonomy:
             {tags.get("highway"), tags.get("railway"), tags.get("building")}
             & {"proposed", "construction", "abandoned", "razed", "demolished"}
         ):
-            return "gone, disused or not yet built"
+            return NOT_THERE
         if next(self._fitting(tags), None) is not None:
             return f"mapped as a {kinds[-1] if kinds else 'relation'} only: its extent is unknown"
         if "point" in kinds and any(key in tags for key in _INSIDE_BUILDINGS):
@@ -138,6 +150,8 @@ def why_hidden(tags: Tags) -> str | None:
     layer = tags.get("layer", "")
     if layer.startswith("-") and layer[1:].strip().isdigit() and int(layer[1:]) > 0:
         return "underground"
+    if any(_has(tags, key, _YES) for key in _GONE):
+        return NOT_THERE
     if _has(tags, "indoor", None) or tags.get("location") == "indoor" or tags.get("highway") == "corridor":
         return "indoor"
     if _has(tags, "covered", None) and "building" not in tags:
