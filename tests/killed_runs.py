@@ -1,0 +1,91 @@
+"""Runs of `geomammut pairs landmarks` that are killed with a language model's answers on the way."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from geomammut.pairs.writers.answer_store import AnswerStore
+from geomammut.pairs.writers.writer import answers_path
+from model_server import ModelServer
+from small_place import area, box, town, write_image, write_map
+
+
+@dataclass(frozen=True)
+class Killed:
+    """What a kill left: answers that the server gave by then, and those of them in the store."""
+
+    answered: int
+    stored: int
+
+
+def run_and_kill(
+    server: ModelServer,
+    folder: Path,
+    *words: str,
+    size: int,
+    kill_at: list[int],
+    at_once: bool = False,
+    limit_s: float = 240.0,
+) -> tuple[Path, list[Killed]]:
+    """Make the pair set of a small place in a process of its own, killing it after so many usable answers.
+
+    Args:
+        server: Answers.
+        folder: Where the place and the pair set are made.
+        words: More of the command line: `--writer` and whatever belongs to it.
+        size: Side of a chip, pixels; the place is 512 × 512, and a wood covers it.
+        kill_at: `kill -9` when the server has given so many usable answers, then start again.
+        at_once: Kill whatever is on its way. Else the server first holds its answers back, half a second
+            before the kill, so that no answer is on the wire: then nothing may be paid for twice.
+        limit_s: How long each process may take.
+    """
+    wood = area(box(-20, -20, 560, 560), natural="wood")
+    image, table = write_image(folder / "place.tif"), write_map(folder, [wood, *town()])
+    out = folder / "pairs"
+    program = "import sys; from geomammut.cli import main; sys.exit(main())"
+    command = [sys.executable, "-W", "ignore", "-c", program, "pairs", "landmarks"]
+    command += ["--imagery", str(image), "--landmarks", str(table), "-o", str(out), "--size", str(size), *words]
+    environment = {**os.environ, **server.environment(), "OMP_NUM_THREADS": "1"}
+    kills = []
+    for most in [*kill_at, None]:
+        with (folder / "told.txt").open("w") as told:
+            process = subprocess.Popen(command, env=environment, stdout=told, stderr=told)
+        try:
+            if most is None:
+                code = process.wait(limit_s)
+                assert code == 0, f"{code}: {(folder / 'told.txt').read_text()[-2000:]}"
+                break
+            _wait_for(lambda least=most: sum(server.paid.values()) >= least, process, limit_s)
+            if not at_once:
+                server.hold()
+                time.sleep(0.5)
+            process.kill()
+            process.wait()
+            time.sleep(0.2)  # until the server has seen that its client is gone
+            kills.append(Killed(server.answered, stored(out)))
+            server.let_go()
+        finally:
+            process.kill()
+            process.wait()
+    return out, kills
+
+
+def stored(out: Path) -> int:
+    """Return how many answers the store of a pair set holds."""
+    store = AnswerStore(answers_path(out))
+    try:
+        return store.spent().answers
+    finally:
+        store.close()
+
+
+def _wait_for(reached: Callable[[], bool], process: subprocess.Popen[bytes], limit_s: float) -> None:
+    end = time.monotonic() + limit_s
+    while not reached():
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < end, "the run stands still"
+        time.sleep(0.005)
