@@ -225,7 +225,8 @@ class _Checked:
                 continue
             true = _counts(kinds)
             true += [spots.standing_in(region, kinds, self._contents) for region in places.get(mention, ())]
-            if not any(said.low <= count <= said.high for count in true):
+            vague = said.high > 1000 and not any(kind.countable or kind.linear for kind in kinds)
+            if not vague and not any(said.low <= count <= said.high for count in true):
                 self._fault(
                     mention,
                     "wrong count",
@@ -304,7 +305,7 @@ def _names_kind(mention: Mention, kind: Kind) -> bool:
 
 def _is_one(kinds: Sequence[Kind]) -> bool:
     """Tell whether there is just one, which nobody would speak of in the plural, as of one farmland's fields."""
-    return len(kinds) == 1 and kinds[0].count == 1 and kinds[0].countable and not english.is_mass(kinds[0].phrase)
+    return len(kinds) == 1 and kinds[0].countable and _count_range(kinds[0]) == (1, 1)
 
 
 def _counts_exactly(mention: Mention, kinds: Sequence[Kind], said: Quantity | None) -> bool:
@@ -329,6 +330,8 @@ def _count_range(kind: Kind) -> tuple[int, int]:
 
     The map cuts one road into many; what is cut by the edge or runs together is counted as one or as several.
     """
+    if english.is_mass(kind.phrase) or english.is_plural(kind.phrase):
+        return 1, 10_000
     if kind.countable:
         return kind.count, kind.count
     if kind.linear:

@@ -26,9 +26,8 @@ _RANGES = {
     # What takes more than one to make.
     **dict.fromkeys(("row", "group", "cluster", "series", "line", "rows", "groups", "clusters", "lines"), (2, _MANY)),
 }
-_COLLECTIVES = frozenset(
-    "pair couple trio dozen dozens scores hundreds thousands handful row group cluster series line".split()
-)
+_ARRANGED = frozenset("row group cluster series line rows groups clusters lines".split())
+_COLLECTIVES = _ARRANGED | set("pair couple trio dozen dozens scores hundreds thousands handful".split())
 # Words that end the reach of a number: "two roads and a pond" does not count ponds.
 _STOPS = frozenset(
     "and or with in on at by to from inside within around through over under next between beside along near "
@@ -59,17 +58,13 @@ def quantity_of(tokens: Sequence[Token], mention: Mention, taken: Sequence[bool]
             return None
         if word == "of":
             of = True
-        elif word == "the" and not of:
-            if at and tokens[at - 1].text == "of":  # "one of the ponds": of how many is not said
-                return None
+        elif word in ("a", "an", "the"):  # "one of the ponds": of how many is not said
+            return None
         elif not tokens[at].hyphened or tokens[at + 1].text in _UNITS:
             said = _number(tokens, at)
             if said is not None:
-                if of and word not in _COLLECTIVES and word not in ("rows", "groups", "clusters", "lines", "number"):
-                    return None
-                return said
-            if of and word in ("a", "an", "the"):
-                return None
+                counts = word in _COLLECTIVES if of else word not in _ARRANGED
+                return said if counts else None
         at -= 1
     return None
 

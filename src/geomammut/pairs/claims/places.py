@@ -23,7 +23,7 @@ _PICTURE = (
 _FAR = r"(?:(?:image|picture|frame|photo|scene)['’]s\s+)?(?:(?:far|extreme|very|immediate|entire|whole|outer)\s+)*"
 _LEAD = (
     r"(?:in|at|on|along|near|towards?|to|across|into|down|from|by|throughout|over|within|around|reaching|"
-    r"occup(?:ies|ying|y)|fill(?:s|ing)?|dominat(?:es|ing|e)|cover(?:s|ing)?)"
+    r"(?:much|most|all|half|parts?) of|occup(?:ies|ying|y)|fill(?:s|ing)?|dominat(?:es|ing|e)|cover(?:s|ing)?)"
 )
 _PLACE = re.compile(
     rf"\b(?:(?P<lead>{_LEAD})\s+)?(?P<the>the\s+)?{_FAR}(?P<where>{_WHERE})\b(?P<part>{_PART})?(?P<picture>{_PICTURE})?"
@@ -44,6 +44,9 @@ BEARING = re.compile(
     r"above|below|beneath|underneath)\b",
     re.IGNORECASE,
 )
+# "In the far left", "at the edge", "in the corner" say more than "on the left".
+_TIGHT = re.compile(r"\b(?:far|extreme|corner|edge|border|margin|rim)s?\b", re.IGNORECASE)
+_OUTER = 0.38
 _COMPASS_AS_SIDE = {"north": "top", "south": "bottom", "east": "right", "west": "left"}
 _STEPS = {
     "top": (0.0, -1.0),
@@ -106,7 +109,7 @@ def places_in(caption: str, courses: list[Course]) -> list[Place]:
             continue
         if not sure and (not _is_led(match) or _goes_on(match)):
             continue
-        region = _region(match["where"])
+        region = _region(match["where"], tight=bool(_TIGHT.search(match.group())))
         if region is not None:
             end = match.start("verb") if match["verb"] else match.end()
             found.append(Place(match.start(), end, region, caption[match.start("where") : end].strip()))
@@ -142,12 +145,27 @@ def _step(where: str) -> tuple[float, float]:
     return (sum(step[0] for step in steps), sum(step[1] for step in steps))
 
 
-def _region(where: str) -> Region | None:
+def _region(where: str, tight: bool = False) -> Region | None:
     words = _words(where)
     rows = [word for word in words if word in ("upper", "lower", "top", "bottom")]
     columns = [word for word in words if word in ("left", "right")]
+    name = ""
     if rows and columns:
-        return REGIONS[("upper " if rows[0] in ("upper", "top") else "lower ") + columns[0]]
-    if rows:
-        return REGIONS["top" if rows[0] in ("upper", "top") else "bottom"]
-    return REGIONS[columns[0]] if columns else REGIONS["centre"] if "centre" in words else None
+        name = ("upper " if rows[0] in ("upper", "top") else "lower ") + columns[0]
+    elif rows:
+        name = "top" if rows[0] in ("upper", "top") else "bottom"
+    elif columns:
+        name = columns[0]
+    elif "centre" in words:
+        name = "centre"
+    if not name:
+        return None
+    left, top, right, bottom = REGIONS[name]
+    if not tight or name == "centre":
+        return REGIONS[name]
+    return (
+        1 - _OUTER if left == 0.5 else left,
+        1 - _OUTER if top == 0.5 else top,
+        _OUTER if right == 0.5 else right,
+        _OUTER if bottom == 0.5 else bottom,
+    )

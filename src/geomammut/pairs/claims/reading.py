@@ -33,6 +33,10 @@ _UP_TO_NOUN = (
 _NOT_THERE = re.compile(
     r"\b(?:like|resembl\w+|similar to|reminiscent of|shape of|style of)\s+(?:an?\s+|the\s+)?(?:\w+\s+)?$", re.I
 )
+_AFTER_NOUNS = frozenset(
+    "and or with in on at by to from inside within of is are lies sits stands near next beside surrounded that "
+    "which where can along between below above behind".split()
+)
 _OWN_NOUN = re.compile(r"\s+(?:bank|bend|arm|fork|shore|wing|lane|carriageway)s?\b", re.IGNORECASE)
 
 
@@ -83,8 +87,10 @@ class Reading:
         self.taken = [any(m.first <= i < m.last for m in mentions) for i in range(len(self.tokens))]
 
     def _is_adjective(self, mention: Mention) -> bool:
-        """Tell whether a hyphen makes a word something else: "tree-lined", "park-like"."""
-        return self.tokens[mention.last - 1].hyphened
+        """Tell whether a word is something else here: "tree-lined", "park-like", "square ponds"."""
+        behind = self.tokens[mention.last].text if mention.last < len(self.tokens) else ""
+        square = mention.sense.phrase == "square" and behind.isalpha() and behind not in _AFTER_NOUNS
+        return square or self.tokens[mention.last - 1].hyphened
 
     def is_part(self, mention: Mention) -> bool:
         """Tell whether a mention is the second half of a compound: the tower of "church tower"."""
@@ -207,8 +213,8 @@ class Reading:
                 last = object_
             if object_ is None:
                 continue
-            subjects = self._subjects(match.start(), last, sentence)
-            if subjects and object_ not in subjects:
+            subjects = tuple(s for s in self._subjects(match.start(), last, sentence) if s != object_)
+            if subjects:
                 words = f"{match.group()} {self.caption[object_.start : object_.end]}"
                 yield Related("towards", subjects, (object_,), words, step_of(match.group()))
 
@@ -228,7 +234,13 @@ class Reading:
             before = [mention for mention in self.mentions if sentence[0] <= mention.start < at]
         if before:
             gap = self.caption[max(m.end for m in self.mentions if m.start < at) : at]
-            return () if _NEW_THING.search(gap) else tuple(reversed(before))
+            if _NEW_THING.search(gap):
+                return ()
+            # "A rail yard with many tracks lies …" speaks of the yard.
+            lead = self.caption[before[-2].end : before[-1].start] if len(before) > 1 else ""
+            if before[-1].sense.loose and re.match(r"\s+with\b", lead):
+                before.pop()
+            return tuple(reversed(before))
         if object_ is None:
             return ()
         following = [mention for mention in self.mentions if object_.end <= mention.start < sentence[1]]

@@ -45,7 +45,7 @@ _PATTERNS: tuple[tuple[RelationWord, str], ...] = (
         rf"cross(?:es|ing|ed by)?|spann?(?:s|ing|ed by)|intersect(?:s|ing|ed by)?|bisect(?:s|ing|ed by)?|"
         rf"travers(?:es|ing|ed by)|cut(?:s|ting)? (?:straight |right |directly )?(?:through|across)|"
         rf"{_MOVES} (?:straight |right |directly )?(?:through|across|over)(?: the (?:middle|centre|center) of)?|"
-        r"(?:right |straight )?(?:through|across)(?: the (?:middle|centre|center) of)?",
+        r"on top of|(?:right |straight )?(?:through|across)(?: the (?:middle|centre|center) of)?",
     ),
     ("outside", r"(?:well |just )?outside(?: of)?"),
     (

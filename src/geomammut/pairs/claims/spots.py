@@ -13,7 +13,7 @@ from geomammut.pairs.visible import ChipContents, Kind
 
 _COVERS = re.compile(
     r"\b(?:cover(?:s|ing)?|fill(?:s|ing)?|occup(?:y|ies|ying)|tak(?:es?|ing) up|spread(?:s|ing)? (?:over|across)|"
-    r"span(?:s|ning)?|dominat(?:es?|ing)|makes? up|account(?:s|ing)? for|stretch(?:es|ing)? over)\s+"
+    r"dominat(?:es?|ing)|makes? up|account(?:s|ing)? for|stretch(?:es|ing)? over)\s+"
     r"(?P<share>(?:(?!,|\band\b|\bwith\b)[\w-]+\s+){0,7}?)(?:of\s+)?"
     r"(?:the|this)\s+(?P<of>(?:(?:entire|whole|full)\s+)?(?:\w+\s+)?)"
     r"(?:image|picture|photo|photograph|scene|frame|view|shot|tile|chip)\b"
@@ -99,6 +99,8 @@ def shares_said(caption: str) -> list[tuple[int, tuple[float, float], str]]:
     found = []
     for match in _COVERS.finditer(caption):
         words = " ".join(filter(None, (match["share"], match["of"], match["bare"], match["spot"]))).lower()
+        if re.search(r"\b(?:width|length|height|edge|side)\b", words):
+            continue
         for pattern, limits in _SHARES:
             if re.search(rf"\b(?:{pattern})\b", words):
                 found.append((match.start(), limits, " ".join(match.group().split())))

@@ -130,7 +130,8 @@ def proper_nouns(caption: str, names: Iterable[str], known: frozenset[str]) -> l
         for number, match in enumerate(_WORD.findall(sentence)):
             word = re.sub(r"(['’]s|(?<=\w)-\w+)$", "", match)  # "Aguda's", "U-shaped"
             plain = word.casefold()
-            if not word[0].isupper() or word in _CAPITALS_ALLOWED or plain in known:
+            shouted = len(word) > 3 and word.isupper()
+            if not word[0].isupper() or word in _CAPITALS_ALLOWED or (plain in known and not shouted):
                 continue
             # A sentence's first word is capital whatever it is: only known names can give it away.
             if number > 0 or (plain in parts and plain not in _ORDINARY) or plain in _gazetteer():
