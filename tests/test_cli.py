@@ -30,6 +30,7 @@ VERBS = {
     "pairs web": ("pairs_web", "pairs.web"),
     "pairs import": ("pairs_import", "pairs.benchmark"),
     "pairs check": ("pairs_check", "pairs.check"),
+    "pairs preview": ("pairs_preview", "pairs.preview"),
     "train": ("train", "training.trainer"),
     "eval retrieval": ("eval_retrieval", "evaluation.retrieval"),
     "eval classification": ("eval_classification", "evaluation.classification"),
@@ -200,6 +201,7 @@ CALLS: list[tuple[str, str, tuple[Any, ...], dict[str, Any]]] = [
         {"seed": 0},
     ),
     ("pairs check", "set", (Path("set"),), {"seed": 0}),
+    ("pairs preview", "set -o s.png --count 3", (Path("set"), Path("s.png")), {"count": 3, "seed": 0}),
     (
         "train",
         "recipe.toml -o m --resume --set optimizer.lr=5e-4 --set a.b=c",

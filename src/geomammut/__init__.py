@@ -24,6 +24,7 @@ _HOMES = {
     "pairs_web": "pairs.web",
     "pairs_import": "pairs.benchmark",
     "pairs_check": "pairs.check",
+    "pairs_preview": "pairs.preview",
     "train": "training.trainer",
     "eval_retrieval": "evaluation.retrieval",
     "eval_classification": "evaluation.classification",

@@ -318,6 +318,24 @@ def pairs_check(
     pairs_check(folder, seed=seed)
 
 
+@pairs.command("preview")
+def pairs_preview(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", exists=True, file_okay=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The sheet: .png, .jpg or .webp.", show_default=False)],
+    count: Annotated[int, typer.Option(min=1, max=400, help="How many pairs.")] = 12,
+    seed: Seed = 0,
+) -> None:
+    """Draw pairs on a sheet, with landmark outlines and captions.
+
+    \b
+    Example:
+      geomammut pairs preview pairs -o sheet.png
+    """
+    from geomammut.pairs.preview import pairs_preview
+
+    print_path(pairs_preview(folder, out, count=count, seed=seed))
+
+
 @app.command()
 def train(
     recipe: RecipeFile,
