@@ -1,7 +1,10 @@
 """Imagery of every kind becomes chips: right place, right scale, right pixels, losses counted."""
 
+import io
 import math
+import pickle
 import sqlite3
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,8 +20,8 @@ from PIL import Image
 from rasterio.enums import ColorInterp
 
 from geomammut.errors import UserError
-from geomammut.imagery.chips import BLANK, NO_DATA, UNREADABLE, chips, count_cells
-from geomammut.imagery.grid import grid_crs
+from geomammut.imagery.chips import BLANK, CLOUD, NO_DATA, UNREADABLE, chips, count_cells
+from geomammut.imagery.grid import Centres, grid_crs
 from geomammut.imagery.sources import ImagerySource, open_sources
 
 UTM = "EPSG:32633"
@@ -391,3 +394,165 @@ def test_real_tiles_give_chips(shared_data: Path) -> None:
     assert len(list(chips([uganda], size=128, gsd_m=0.3))) > 5
     with pytest.raises(UserError, match="vector tiles"):
         open_sources([shared_data / "sintra" / "portugal-z17.mbtiles"])
+
+
+def degrees(x: float, y: float, crs: str = UTM) -> tuple[float, float]:
+    lon, lat = pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True).transform(x, y)
+    return lon, lat
+
+
+@pytest.mark.parametrize("turn", ["south-up", "rotated"])
+def test_rasters_that_are_not_north_up_come_out_north_up(tmp_path: Path, turn: str) -> None:
+    """A bright bar along the north and a mark in the west, wherever the file's rows lead."""
+    upright = np.full((3, 256, 256), 60, np.uint8)
+    upright[:, 32:64, 32:224] = 200
+    upright[0, 128:160, 32:64] = 250
+    if turn == "south-up":
+        pixels, transform = upright[:, ::-1], Affine(1, 0, WEST, 0, 1, NORTH - 256)
+    else:  # rows lead east, columns north
+        pixels, transform = np.rot90(upright, -1, axes=(1, 2)), Affine(0, 1, WEST, 1, 0, NORTH - 256)
+    path = write_raster(tmp_path / "a.tif", np.ascontiguousarray(pixels), transform)
+    (chip,) = chips(open_sources([path]), size=256, gsd_m=1.0, resampling="nearest")
+    np.testing.assert_array_equal(chip.pixels.transpose(2, 0, 1), upright)
+
+
+def test_zeros_are_missing_where_16_bit_imagery_names_no_missing_value(tmp_path: Path) -> None:
+    pixels = texture(64, 128).astype(np.uint16) * 100
+    pixels[:, :, :70] = 0
+    source = open_sources([write_raster(tmp_path / "a.tif", pixels)])[0]
+    assert source.stretch is not None and min(low for low, _ in source.stretch) >= 100
+    assert "uint16 stretched" in source.look
+    grid = chips([source], size=64, gsd_m=1.0)
+    assert not list(grid) and grid.dropped == {NO_DATA: 2}
+
+
+def test_bands_are_known_by_their_descriptions(tmp_path: Path) -> None:
+    pixels = texture(64, 64, 4).astype(np.uint16)
+    path = write_raster(tmp_path / "planet.tif", pixels, photometric="MINISBLACK")
+    with rasterio.open(path, "r+") as raster:
+        raster.descriptions = ("Blue", "Green", "Red", "NIR")
+    (source,) = open_sources([path])
+    assert source.bands == (3, 2, 1) and "as the file names them" in source.look
+
+
+def test_cloud_white_chips_give_way_to_the_next_scene(tmp_path: Path) -> None:
+    cloudy = texture(64, 192, seed=1)
+    cloudy[:, :, 10:64] = np.random.default_rng(0).integers(235, 255, (64, 54), dtype=np.uint8)
+    cloudy[:, :, 130:] = 250
+    clear = texture(64, 128, seed=2)
+    a, b = write_raster(tmp_path / "a.tif", cloudy), write_raster(tmp_path / "b.tif", clear)
+    grid = chips(open_sources([a, b]), size=64, gsd_m=1.0)
+    assert [(chip.transform.c - WEST, chip.source) for chip in grid] == [(0, "b.tif"), (64, "a.tif")]
+    assert grid.dropped == {CLOUD: 1}
+
+
+def test_scenes_of_two_utm_zones_share_one_grid_where_they_overlap(tmp_path: Path) -> None:
+    """No place is cut twice, none is lost but along the seam, and the first scene's gaps are the second's."""
+    to_33 = pyproj.Transformer.from_crs("EPSG:32632", UTM, always_xy=True)
+    x, y = 769_024.0, 5_400_064.0  # in zone 32, some 200 km east of its axis
+    first = texture(512, 512, seed=1)
+    first[:, 256:384, 256:384] = 0
+    a = write_raster(tmp_path / "a.tif", first, Affine(1, 0, x, 0, -1, y), "EPSG:32632", nodata=0)
+    west, north = (round(v / 64) * 64 for v in to_33.transform(x + 200, y + 20))
+    b = write_raster(tmp_path / "b.tif", texture(512, 512, seed=2), Affine(1, 0, west, 0, -1, north))
+    grid = chips(open_sources([a, b]), size=64, gsd_m=1.0)
+    found = list(grid)
+    assert len(found) + sum(grid.dropped.values()) == len(grid)
+    by_source = {name: [chip for chip in found if chip.source == name] for name in ("a.tif", "b.tif")}
+    assert len(by_source["a.tif"]) == 60
+    assert {chip.crs for chip in by_source["b.tif"]} == {UTM, "EPSG:32632"}  # beyond the first, and in its gap
+    areas = [shapely.area(chip.footprint) for chip in found]
+    overlap = 1 - shapely.area(shapely.union_all([chip.footprint for chip in found])) / sum(areas)
+    assert overlap < 0.06  # along the seam a square of one grid may stand half in one of the other
+
+
+@pytest.mark.parametrize("crs", [UTM, "EPSG:3857"])
+@pytest.mark.parametrize("resampling", ["bilinear", "cubic", "average"])
+def test_shrunk_imagery_does_not_alias(tmp_path: Path, crs: str, resampling: str) -> None:
+    """A fine chequerboard turns grey, not into a coarser pattern."""
+    board = np.full((3, 600, 600), 40, np.uint8)
+    board[:, (np.indices((600, 600)).sum(axis=0) % 2) == 1] = 200
+    board[:, :300] //= 2  # so that no chip is blank
+    place = pyproj.Transformer.from_crs(UTM, crs, always_xy=True).transform(WEST, NORTH)
+    path = write_raster(tmp_path / "a.tif", board, Affine(1, 0, place[0], 0, -1, place[1]), crs)
+    found = list(chips(open_sources([path]), size=24, gsd_m=5.0, resampling=resampling))
+    assert found
+    for chip in found:
+        rows = chip.pixels[..., 0].astype(float)
+        assert np.median(rows.std(axis=1)) < 4
+
+
+def test_the_jpeg_is_the_picture_at_the_quality_asked_for(tmp_path: Path) -> None:
+    source = open_sources([write_raster(tmp_path / "a.tif", texture(128, 128).repeat(1, axis=0))])
+    (good,), (poor,) = (chips(source, size=128, gsd_m=1.0, jpeg_quality=quality) for quality in (95, 30))
+    assert len(poor.jpeg) < len(good.jpeg) / 2
+    assert np.asarray(Image.open(io.BytesIO(good.jpeg))).shape == good.pixels.shape
+    with pytest.raises(UserError, match="quality 0"):
+        chips(source, size=128, gsd_m=1.0, jpeg_quality=0)
+
+
+def centres(points: list[tuple[float, float]], ranks: list[float] | None = None, **options: float) -> Centres:
+    lon, lat = np.array([degrees(WEST + x, NORTH - y) for x, y in points]).T
+    keys = [f"n{number}" for number in range(len(points))]
+    return Centres(lon, lat, keys, np.array(ranks or [0.0] * len(points)), **options)
+
+
+def test_chips_are_centred_on_points_with_jitter_that_the_seed_decides(tmp_path: Path) -> None:
+    pixels = texture(512, 512)
+    source = open_sources([write_raster(tmp_path / "a.tif", pixels)])
+    points = [(100.0, 100.0), (310.0, 90.0), (400.0, 400.0), (5.0, 5.0)]  # the last is too near the edge
+
+    def places(seed: int) -> list[tuple[float, float]]:
+        grid = chips(source, size=64, gsd_m=1.0, centres=centres(points, jitter=0.25, seed=seed))
+        found = list(grid)
+        assert len(grid) == 4 and grid.dropped == {NO_DATA: 1} and len(found) == 3
+        for chip in found:
+            x, y = int(chip.transform.c - WEST), int(NORTH - chip.transform.f)
+            np.testing.assert_array_equal(chip.pixels.transpose(2, 0, 1), pixels[:, y : y + 64, x : x + 64])
+        return [(chip.transform.c - WEST + 32, NORTH - chip.transform.f + 32) for chip in found]
+
+    for found, (x, y) in zip(sorted(places(0)), points[:3], strict=True):
+        assert abs(found[0] - x) <= 17 and abs(found[1] - y) <= 17
+    assert places(0) == places(0) != places(1)
+    exact = chips(source, size=64, gsd_m=1.0, centres=centres(points[:1], jitter=0.0))
+    assert [(c.transform.c - WEST + 32, NORTH - c.transform.f + 32) for c in exact] == [(100, 100)]
+
+
+def test_a_cell_has_one_centred_chip_on_its_point_of_lowest_rank(tmp_path: Path) -> None:
+    source = open_sources([write_raster(tmp_path / "a.tif", texture(512, 512))])
+    crowd = [(200.0 + x, 200.0 + y) for x in range(0, 50, 5) for y in range(0, 50, 5)]
+    ranks = [float(number != 37) for number in range(100)]
+    grid = chips(source, size=64, gsd_m=1.0, centres=centres(crowd, ranks, jitter=0.0))
+    centred = {(c.transform.c - WEST + 32, NORTH - c.transform.f + 32) for c in grid}
+    assert crowd[37] in centred and len(centred) <= 4
+
+
+def test_blocks_are_independent_and_can_be_sent_elsewhere(tmp_path: Path) -> None:
+    a = write_raster(tmp_path / "a.tif", texture(300, 300, seed=1), Affine(1, 0.1, WEST, 0.1, -1, NORTH))
+    b = write_raster(tmp_path / "b.tif", texture(300, 300, seed=2), crs="EPSG:32632")
+    plan = chips(open_sources([a, b]), size=64, gsd_m=1.3)
+    whole = [chip.jpeg for chip in plan]
+    sent = pickle.loads(pickle.dumps(plan))
+    parts = [chip.jpeg for block in reversed(list(sent.plan)) for chip in sent.read(block) if not isinstance(chip, str)]
+    assert whole and sorted(whole) == sorted(parts)
+
+
+def test_a_truncated_file_costs_its_chips_or_is_told_in_one_line(tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "cut.tif", texture(512, 512), tiled=True, blockxsize=128, blockysize=128)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    try:
+        grid = chips(open_sources([path]), size=64, gsd_m=1.0)
+    except UserError as error:
+        assert "cut.tif" in str(error) and "\n" not in str(error)
+    else:
+        found = list(grid)
+        assert 0 < len(found) < 64 and len(found) + sum(grid.dropped.values()) == 64
+
+
+def test_reading_stops_when_nobody_wants_more(tmp_path: Path) -> None:
+    plan = chips(open_sources([write_raster(tmp_path / "a.tif", texture(512, 512))]), size=32, gsd_m=1.0)
+    chips_found = iter(plan)
+    next(chips_found)
+    chips_found.close()
+    assert not [thread for thread in threading.enumerate() if "ThreadPoolExecutor" in thread.name]

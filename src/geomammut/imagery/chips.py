@@ -287,10 +287,10 @@ def _fault(pixels: Pixels, valid: Validity, says_missing: bool) -> str | None:
     if valid is not None and np.count_nonzero(valid) < (1 - MAX_MISSING) * valid.size:
         return NO_DATA
     thin = max(1, len(pixels) // 64)  # 64 × 64 pixels tell a picture from none
-    few = pixels[::thin, ::thin].reshape(-1, 3)
-    if few.std(axis=0).max() < _BLANK_SPREAD:
+    few = np.ascontiguousarray(pixels[::thin, ::thin].reshape(-1, 3).T)
+    if few.std(axis=1, dtype=np.float32).max() < _BLANK_SPREAD:
         return BLANK
-    darkest, brightest = few.min(axis=1), few.max(axis=1)
+    darkest, brightest = few.min(axis=0), few.max(axis=0)
     if not says_missing and np.mean(brightest == 0) > _BLACK_SHARE:
         return NO_DATA
     white = (darkest > _WHITE) & (brightest - darkest <= _COLOURLESS)

@@ -211,8 +211,8 @@ class _Grid:
         x, y = transformer("EPSG:4326", self.crs).transform(centres.lon, centres.lat)
         left, bottom, right, top = shapely.total_bounds(np.array([self.outlines[index] for index in self.own]))
         here = np.flatnonzero((x >= left) & (x < right) & (y >= bottom) & (y < top))
-        pixels = np.floor(np.column_stack([x[here], y[here]]) / gsd_m).astype(np.int64)
-        cells = pixels // size
+        pixels = np.column_stack([x[here], y[here]]) / gsd_m
+        cells = np.floor(pixels / size).astype(np.int64)
         keys = np.array([centres.keys[index] for index in here.tolist()], dtype=np.str_)
         order = np.lexsort((keys, centres.ranks[here], cells[:, 1], cells[:, 0]))
         first = np.ones(len(order), bool)
@@ -220,7 +220,7 @@ class _Grid:
         best = order[first]
         jitter = [_draw(str(keys[index]), centres.seed) for index in best]
         shift = np.round(np.array(jitter).reshape(-1, 2) * (centres.jitter * size)).astype(np.int64)
-        corners = pixels[best] + np.array([-(size // 2), size - size // 2]) + shift
+        corners = np.round(pixels[best]).astype(np.int64) + np.array([-(size // 2), size - size // 2]) + shift
         members: dict[tuple[int, int], list[int]] = defaultdict(list)
         for place, (column, row) in enumerate((cells[best] // self.per_block).tolist()):
             members[column, row].append(place)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +16,8 @@ from rasterio.io import DatasetReader
 from rasterio.warp import reproject, transform
 from rasterio.windows import Window
 
-from geomammut.imagery.sources import ImagerySource, open_dataset
+from geomammut.imagery.datasets import open_dataset
+from geomammut.imagery.sources import ImagerySource
 
 ResamplingName = Literal["nearest", "bilinear", "cubic", "average"]
 _MARGIN = 4  # pixels beyond a warped window that the kernel reaches
@@ -58,7 +60,7 @@ class ImageryReader:
             valid = _both(valid, np.asarray(colours.any(axis=0)))
         return stretched(colours, self.source.stretch), valid
 
-    @property
+    @cached_property
     def says_missing(self) -> bool:
         """Whether the file tells which pixels lack data: by a nodata value, alpha or a mask."""
         flags = self.dataset.mask_flag_enums

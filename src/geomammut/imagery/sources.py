@@ -6,34 +6,24 @@ import sqlite3
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
 import pyproj
-import rasterio
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
 from geomammut.errors import UserError
-from geomammut.imagery.stac import gdal_address, is_stac, stac_pictures
+from geomammut.imagery.datasets import gdal_address, open_dataset
+from geomammut.imagery.stac import is_stac, stac_pictures
 from geomammut.imagery.tiles import find_tiles, tile_level
 from geomammut.progress import console
 
 RASTER_SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2")
-# A request is given up for good after some minutes; a raster's neighbours on a server are not asked for.
-_NETWORK = {
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-    "GDAL_HTTP_CONNECTTIMEOUT": "20",
-    "GDAL_HTTP_TIMEOUT": "120",
-    "GDAL_HTTP_MAX_RETRY": "4",
-    "GDAL_HTTP_RETRY_DELAY": "1",
-    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
-    "GDAL_INGESTED_BYTES_AT_OPEN": "32768",
-}
 _STRETCH_PERCENTILES = (2.0, 98.0)
 _STRETCH_PIXELS = 1024  # the longer side of the overview on which the percentiles are taken
 
@@ -173,20 +163,7 @@ def _open_stac(location: str) -> Iterator[ImagerySource]:
         why = left_out.most_common(1)[0][0] if left_out else "it has no items"
         raise UserError(f"STAC {location} gives no imagery: {why}")
     for why, number in left_out.most_common():
-        console.print(f"note: {location}: {number} of {number + count} items left out: {why}", soft_wrap=True)
-
-
-@contextmanager
-def open_dataset(dataset: str, drivers: tuple[str, ...] | None = None) -> Iterator[DatasetReader]:
-    """Open a raster with GDAL, patiently where it is on the network.
-
-    Raises:
-        RasterioError: It cannot be opened.
-    """
-    with ExitStack() as stack:
-        if "/vsicurl/" in dataset or "/vsis3/" in dataset or "/vsigs/" in dataset:
-            stack.enter_context(rasterio.Env(**_NETWORK))
-        yield stack.enter_context(rasterio.open(dataset, driver=None if drivers is None else list(drivers)))
+        console.print(f"note: {location}: {number} of {count + left_out.total()} items left out: {why}", soft_wrap=True)
 
 
 def _open_raster(

@@ -11,20 +11,18 @@ from urllib.parse import urljoin, urlsplit
 from xml.sax.saxutils import escape
 
 import pystac
-import rasterio
 from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
 from rasterio.errors import RasterioError
 
 from geomammut.errors import UserError
+from geomammut.imagery.datasets import VSI_PREFIXES, gdal_address, open_dataset
 
 # What a catalog points at is opened as a picture, never as a file that names other files (VRT and its kin).
 PICTURE_DRIVERS = ("GTiff", "JP2OpenJPEG", "PNG", "JPEG", "WEBP")
 _RASTER_TYPES = ("image/tiff", "image/vnd.stac.geotiff", "image/jp2", "image/png", "image/jpeg", "image/webp")
 _COLOURS = ("red", "green", "blue")
 _MAX_ITEMS = 100_000
-_MAX_DEPTH = 16
-_PREFIXES = {"http": "/vsicurl/", "https": "/vsicurl/", "s3": "/vsis3/", "gs": "/vsigs/"}
 
 
 @dataclass(frozen=True)
@@ -56,14 +54,6 @@ def is_stac(location: str) -> bool:
     return path.lower().endswith((".json", ".geojson")) or bool(re.search(r"/(search|items|items/[^/.]+)$", path))
 
 
-def gdal_address(address: str) -> str:
-    """Return an http(s), s3 or gs address as GDAL's virtual file systems name it; others as they are."""
-    scheme = urlsplit(address).scheme
-    if scheme in ("http", "https"):
-        return "/vsicurl/" + address
-    return _PREFIXES[scheme] + address.split("://", 1)[1] if scheme in _PREFIXES else address
-
-
 def stac_pictures(location: str, left_out: Counter[str]) -> Iterator[StacPicture]:
     """Yield the picture of each item of a STAC document.
 
@@ -82,7 +72,7 @@ def stac_pictures(location: str, left_out: Counter[str]) -> Iterator[StacPicture
         UserError: The document itself is missing or no STAC.
     """
     reader = StacApiIO(timeout=(20, 60), max_retries=4)
-    document = _read(location, reader, location)
+    document = _read(location, reader)
     if not isinstance(document, dict) or document.get("type") not in (
         "Feature",
         "FeatureCollection",
@@ -90,17 +80,19 @@ def stac_pictures(location: str, left_out: Counter[str]) -> Iterator[StacPicture
         "Collection",
     ):
         raise UserError(f"STAC {location} is no item, item collection, catalog or collection; give one of these")
-    for count, (href, item) in enumerate(_items(document, location, reader, left_out, depth=0)):
+    for count, (href, item) in enumerate(_items(document, location, reader, left_out, set())):
         if count == _MAX_ITEMS:
             raise UserError(f"STAC {location} has more than {_MAX_ITEMS:,} items; narrow the search")
         try:
             yield _picture(item, href, is_remote=_is_remote(location))
-        except (ValueError, KeyError, TypeError, AttributeError, pystac.errors.STACError) as error:
+        except ValueError as error:
             left_out[_one_line(error)] += 1
+        except (KeyError, TypeError, AttributeError, pystac.STACError, pystac.STACTypeError):
+            left_out["an item is no valid STAC item"] += 1
 
 
 def _items(
-    document: Mapping[str, Any], href: str, reader: StacApiIO, left_out: Counter[str], depth: int
+    document: Mapping[str, Any], href: str, reader: StacApiIO, left_out: Counter[str], seen: set[str]
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield address and content of each item of a document and of those that it links to."""
     kind = document.get("type")
@@ -108,18 +100,21 @@ def _items(
         yield href, document
     elif kind == "FeatureCollection":
         yield from _pages(document, href, reader, left_out)
-    elif kind in ("Catalog", "Collection") and depth < _MAX_DEPTH:
+    elif kind in ("Catalog", "Collection"):
         for link in document.get("links") or ():
             if not isinstance(link, dict) or link.get("rel") not in ("child", "item"):
                 continue
             try:
                 there = _resolved(str(link.get("href")), href, is_remote=_is_remote(href))
-                linked = _read(there, reader, href)
+                if there in seen:
+                    continue
+                seen.add(there)
+                linked = _read(there, reader)
             except (ValueError, UserError) as error:
                 left_out[_one_line(error)] += 1
                 continue
             if isinstance(linked, dict):
-                yield from _items(linked, there, reader, left_out, depth + 1)
+                yield from _items(linked, there, reader, left_out, seen)
 
 
 def _pages(
@@ -143,7 +138,7 @@ def _pages(
             return
 
 
-def _read(location: str, reader: StacApiIO, referrer: str) -> Any:
+def _read(location: str, reader: StacApiIO) -> Any:
     try:
         text = reader.read_text(location) if _is_remote(location) else Path(location).read_text(encoding="utf-8")
         return json.loads(text)
@@ -208,7 +203,7 @@ def _stacked(datasets: list[str]) -> str:
     looks = []
     for dataset in datasets:
         try:
-            with rasterio.open(dataset, driver=list(PICTURE_DRIVERS)) as raster:
+            with open_dataset(dataset, PICTURE_DRIVERS) as raster:
                 if raster.crs is None:
                     raise ValueError("an item's picture has no coordinate system")
                 looks.append((raster.width, raster.height, raster.crs.to_wkt(), raster.transform, raster.dtypes[0]))
@@ -249,10 +244,10 @@ def _resolved(href: str, base: str, is_remote: bool) -> str:
     scheme = urlsplit(href).scheme
     if is_remote:
         joined = href if scheme else urljoin(base, href)
-        if urlsplit(joined).scheme not in _PREFIXES or href.startswith("/vsi"):
+        if urlsplit(joined).scheme not in VSI_PREFIXES or href.startswith("/vsi"):
             raise ValueError("a link of a remote catalog leads to something else than an http(s), s3 or gs address")
         return joined
-    if scheme in _PREFIXES:
+    if scheme in VSI_PREFIXES:
         return href
     if scheme or href.startswith("/vsi"):
         raise ValueError(f"a link of the kind {scheme or '/vsi'} is not followed")

@@ -1,0 +1,55 @@
+"""Rasters opened with GDAL, from files and from the network."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from urllib.parse import urlsplit
+
+import rasterio
+from rasterio.errors import RasterioError
+from rasterio.io import DatasetReader
+
+VSI_PREFIXES = {"http": "/vsicurl/", "https": "/vsicurl/", "s3": "/vsis3/", "gs": "/vsigs/"}
+# A request is given up for good after some minutes; a raster's neighbours on a server are not asked for.
+_NETWORK = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_HTTP_CONNECTTIMEOUT": "20",
+    "GDAL_HTTP_TIMEOUT": "120",
+    "GDAL_HTTP_MAX_RETRY": "4",
+    "GDAL_HTTP_RETRY_DELAY": "1",
+    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
+    "GDAL_INGESTED_BYTES_AT_OPEN": "32768",
+}
+
+
+def gdal_address(address: str) -> str:
+    """Return an http(s), s3 or gs address as GDAL's virtual file systems name it; others as they are."""
+    scheme = urlsplit(address).scheme
+    if scheme in ("http", "https"):
+        return "/vsicurl/" + address
+    return VSI_PREFIXES[scheme] + address.split("://", 1)[1] if scheme in VSI_PREFIXES else address
+
+
+@contextmanager
+def open_dataset(dataset: str, drivers: Sequence[str] | None = None) -> Iterator[DatasetReader]:
+    """Open a raster, patiently where it is on the network.
+
+    Args:
+        dataset: A path, GDAL address or virtual raster (XML).
+        drivers: Names of the GDAL drivers that may open it, the likeliest first; None for all.
+
+    Raises:
+        RasterioError: It cannot be opened.
+    """
+    with ExitStack() as stack:
+        if any(prefix in dataset for prefix in VSI_PREFIXES.values()):
+            stack.enter_context(rasterio.Env(**_NETWORK))
+        yield stack.enter_context(_opened(dataset, drivers))
+
+
+def _opened(dataset: str, drivers: Sequence[str] | None) -> DatasetReader:
+    for driver in (drivers or (None,))[:-1]:
+        try:
+            return rasterio.open(dataset, driver=driver)
+        except RasterioError:
+            continue
+    return rasterio.open(dataset, driver=(drivers or (None,))[-1])
