@@ -131,8 +131,8 @@ def pairs_landmarks(
     with ExitStack() as stack:
         # First of all: who lacks a key shall learn it before the work.
         caption_writer = None if dry_run else stack.enter_context(open_writer(options, out))
-        table = landmark_table(Path(landmarks))
         sources = open_sources(imagery)
+        table = landmark_table(Path(landmarks))
         grid = chips(
             sources,
             size=size,
