@@ -40,7 +40,8 @@ _AXIS = re.compile(
 )
 _COMPASS = r"(?:north|south)(?:[\s-]?(?:east|west))?(?:ern)?|(?:east|west)(?:ern)?"
 BEARING = re.compile(
-    rf"\b(?:(?:(?:to|on|at|along)\s+the\s+)?(?:{_COMPASS}|left|right)(?:[\s-]hand)?(?:\s+side)?\s+of|"
+    rf"\b(?:(?:(?:to|on|at|along|in|near)\s+the\s+)?(?:{_COMPASS}|left|right)(?:[\s-]hand)?"
+    r"(?:\s+(?:side|end|edge|part|half|corner|section|tip))?\s+of|"
     r"above|below|beneath|underneath)\b",
     re.IGNORECASE,
 )

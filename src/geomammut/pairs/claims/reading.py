@@ -17,11 +17,11 @@ _OPENS = re.compile(r"(?:^|,|\band|\bwhile|\bwhereas|\bwith|\bfeaturing|\bshowin
 _SURELY_OPENS = re.compile(r"(?:^|\band,?|\bwhile|\bwhereas|,\s*with)$", re.IGNORECASE)
 # Between a thing and its place: what brings in another thing, that the lexicon may not know.
 _NEW_THING = re.compile(
-    r"\b(?:and|with|including|featuring|containing|plus|showing|where|but)\s+(?!(?:is|are|can|lies?|sits?|stands?)\b)\w+",
+    r"\b(?:and|with|including|featuring|containing|plus|showing|where)\s+(?!(?:is|are|can|lies?|sits?|stands?)\b)\w+",
     re.IGNORECASE,
 )
 _TIES = re.compile(
-    r"\b(?:with|of|by|in|on|featuring|containing|beside|next to|near|along|over|at|for|to)\b", re.IGNORECASE
+    r"\b(?:with|from|of|by|in|on|featuring|containing|beside|next to|near|along|over|at|for|to)\b", re.IGNORECASE
 )
 _HOLDS = re.compile(
     r"\b(?:filled|full|covered|lined|dotted|packed|rows?|planted|clusters?|surrounded)\b", re.IGNORECASE
@@ -78,6 +78,9 @@ class Reading:
             and not self._is_adjective(mention)
             and not _NOT_THERE.search(caption, 0, mention.start)
         ]
+        # "Prison complex", "hotel building": one thing.
+        taken = {mention.last for mention in mentions}
+        mentions = [mention for mention in mentions if not (mention.sense.loose and mention.first in taken)]
         # "The left pond", "the left bank of": not a place in the picture.
         starts = {mention.start for mention in mentions}
         self.places = [

@@ -33,7 +33,7 @@ _MOVES = (
 _PATTERNS: tuple[tuple[RelationWord, str], ...] = (
     (
         "far",
-        r"(?<!not )(?<!too )far (?:away )?from|(?:well )?away from|nowhere near|distant from|remote from|"
+        r"(?<!not )(?<!too )far (?:away )?from|well away from|nowhere near|distant from|remote from|"
         r"a long way from|"
         r"(?:on|at) the (?:opposite|other) (?:side|end)s? of the (?:image|picture|photo|frame|scene) (?:from|to)",
     ),
@@ -61,7 +61,12 @@ _PATTERNS: tuple[tuple[RelationWord, str], ...] = (
         r"border(?:s|ing|ed by)?|abut(?:s|ting)?|flank(?:s|ing|ed by)?|facing|"
         r"extend(?:s|ing)? from|jut(?:s|ting)?(?: out)? from|at the edge of|connected to|attached to",
     ),
-    ("near", r"(?:very )?close to|near(?:by| to)?|not far from|in the vicinity of|in front of|behind|past"),
+    (
+        "near",
+        r"(?:very )?close to|near(?:by| to)?|surround(?:s|ing)|encircl(?:es|ing)|not far from|in the vicinity of|"
+        r"in front of|behind|past",
+    ),
+    ("amid", r"in(?= (?:an?|the) )"),
 )
 PHRASES = tuple((word, re.compile(rf"\b(?:{pattern})")) for word, pattern in _PATTERNS)
 # Shares of the chip's side: how far apart things may be and still stand beside or near each other.

@@ -25,7 +25,10 @@ _COVERS = re.compile(
 _SHARES: tuple[tuple[str, tuple[float, float]], ...] = (
     (r"less than|under|tenth|sliver|tiny|minute|fraction|spot|bit|little|hardly|barely", (0.0, 0.2)),
     (r"small|minor", (0.0, 0.35)),
-    (r"(?:almost|nearly|virtually) (?:the )?(?:entire|whole|all|everything)|entire|whole|all|full", (0.55, 1.0)),
+    (
+        r"(?:almost|nearly|virtually) (?:the )?(?:entire|whole|all|everything)|entire(?:ty)?|whole|all|full|everything",
+        (0.55, 1.0),
+    ),
     (r"most|majority|bulk", (0.35, 1.0)),
     (r"two[- ]thirds|three[- ]quarters", (0.4, 1.0)),
     (r"half", (0.28, 0.78)),

@@ -24,7 +24,7 @@ _MAP_SPEAK = re.compile(
     r"metadata|database|dataset|annotat\w+|polygons?|multipolygons?|linestrings?|polylines?|bounding box(?:es)?|bbox|"
     r"(?:node|way|relation)s? (?:id )?#?\d+|coordinates?|latitudes?|longitudes?|lat|lon|pixels?|utm|epsg|wgs ?84|"
     r"gsd|geometr(?:y|ies)|centroid|categor(?:y|ies)|salience|area percent|n/a|null|unnamed|undefined)\b|"
-    r"\b\w+=[\w*]+|\b[a-z]+_[a-z_]+\b|\b[a-z]+:[a-z]+|-?\d{1,3}\.\d{3,}|\d\.\d+\s*[,;]\s*-?\d+\.\d|\d°",
+    r"\b\w+=[\w*]+|\b[a-z]+_[a-z_]+\b|\b[a-z]+:[a-z]+|-?\d{1,3}\.\d{3,}|\bids?\b\W{0,2}\d|\b\d{5,}\b|\d\.\d+\s*[,;]\s*-?\d+\.\d|\d°",
     re.IGNORECASE,
 )
 _TENS = "thirty|forty|fifty|sixty|seventy|eighty|ninety|hundreds?|thousands?"
@@ -64,7 +64,7 @@ _NUMBERED = re.compile(
     r"\b(?:highway|route|motorway|interstate|runway|terminal|gate|exit|junction|line|road|street|pier|platform)"
     r"\s(?:no\.? )?\d+\w*\b|\b(?!U-|T-)[A-Z]{1,3}[- ]?\d{1,4}\b"
 )
-_SENTENCES = re.compile(r"(?<!\bSt)(?<!\bMt)(?<!\bDr)[.!?:;]\s+|[“”\"(]\s*|\s[–—-]\s")
+_SENTENCES = re.compile(r"(?<!\bSt)(?<!\bMt)(?<!\bDr)[.!?:;]\s+|\s[–—-]\s")
 _WORD = re.compile(r"[^\W\d_][\w'’-]*")
 
 
