@@ -4,6 +4,7 @@ import io
 import json
 import tarfile
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +18,8 @@ from geomammut.files import whole_folder, write_json
 from geomammut.pictures import open_picture
 
 Source = Literal["landmarks", "web", "benchmark"]
+
+_METADATA_ROWS = 10_000  # in memory, and in a row group of pairs.parquet
 
 METADATA_SCHEMA = pa.schema(
     [
@@ -96,29 +99,38 @@ def write_pair_set(out: Path, pairs: Iterable[Pair], *, funnel: Funnel, card: st
     Raises:
         UserError: No pair is left to write.
     """
-    with whole_folder(out) as folder:
+    with whole_folder(out) as folder, ExitStack() as stack:
         rows: list[dict[str, Any]] = []
         seen: set[str] = set()
         duplicates = 0
         tar: tarfile.TarFile | None = None
+        metadata = stack.enter_context(pq.ParquetWriter(folder / "pairs.parquet", METADATA_SCHEMA))
+
+        def flush() -> None:
+            metadata.write_table(pa.Table.from_pylist(rows, schema=METADATA_SCHEMA))
+            rows.clear()
+
         for pair in pairs:
             if pair.id in seen:
                 duplicates += 1
                 continue
-            seen.add(pair.id)
-            if len(rows) % shard_size == 0:
+            if len(seen) % shard_size == 0:
                 if tar is not None:
                     tar.close()
-                shard = f"shard-{len(rows) // shard_size:06d}.tar"
+                shard = f"shard-{len(seen) // shard_size:06d}.tar"
                 tar = tarfile.open(folder / shard, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115 (closed below)
             assert tar is not None
             rows.append(_write_sample(tar, shard, pair))
+            seen.add(pair.id)
+            if len(rows) == _METADATA_ROWS:
+                flush()
         if tar is not None:
             tar.close()
-        funnel.step("write", len(rows) + duplicates, len(rows), {"duplicate id": duplicates} if duplicates else {})
-        if not rows:
+        funnel.step("write", len(seen) + duplicates, len(seen), {"duplicate id": duplicates} if duplicates else {})
+        if not seen:
             raise UserError(f"no pair is left for {out}: {_last_losses(funnel)}")
-        pq.write_table(pa.Table.from_pylist(rows, schema=METADATA_SCHEMA), folder / "pairs.parquet")
+        flush()
+        metadata.close()
         write_json(folder / "funnel.json", funnel.as_json())
         (folder / "card.md").write_text(card.rstrip() + "\n", encoding="utf-8")
     return Path(out)

@@ -73,7 +73,7 @@ def _card(pairs: PairSet, index: int, captions: list[str], landmarks: str | None
     lines = [
         line
         for caption in captions[:_CAPTIONS]
-        for line in textwrap.wrap("• " + caption, _WRAP, subsequent_indent="   ", max_lines=5)
+        for line in textwrap.wrap("- " + caption, _WRAP, subsequent_indent="   ", max_lines=5, placeholder=" ...")
     ]
     card = Image.new("RGB", (_SIDE, _SIDE + 8 + _LINE * (len(entries) + len(lines)) + 6), "white")
     try:
@@ -100,7 +100,7 @@ def _card(pairs: PairSet, index: int, captions: list[str], landmarks: str | None
 
 def _legend(entry: dict[str, Any]) -> str:
     many = f", one of {entry['count']}" if entry.get("count", 1) > 1 else ""
-    return textwrap.shorten(f"{entry['phrase']} {entry.get('position', '')}{many}", _WRAP - 3, placeholder="…")
+    return textwrap.shorten(f"{entry['phrase']} {entry.get('position', '')}{many}", _WRAP - 3, placeholder="...")
 
 
 def _draw(draw: ImageDraw.ImageDraw, shape: BaseGeometry, colour: str) -> None:
