@@ -1,6 +1,7 @@
 """Maps become landmark tables: what is kept, what is dropped and why, and where it lies."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import geopandas
@@ -11,10 +12,13 @@ import pyarrow.parquet as pq
 import pyproj
 import pytest
 import shapely
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geomammut.errors import UserError
+from geomammut.landmarks import attributes, osm
+from geomammut.landmarks.features import HIDDEN, KINDS, TAGS, Sieve
+from geomammut.landmarks.opl import columns
 from geomammut.landmarks.shapes import area_m2
 from geomammut.landmarks.table import LANDMARK_SCHEMA, landmarks, read_landmarks
 from geomammut.landmarks.taxonomy import load_taxonomy, why_hidden
@@ -169,6 +173,109 @@ def test_a_box_across_the_antimeridian_takes_both_sides(tmp_path: Path) -> None:
     assert len(read_landmarks(out)) == 2
 
 
+def true_area_m2(shape: shapely.Geometry) -> float:
+    return abs(pyproj.Geod(ellps="WGS84").geometry_area_perimeter(shape)[0])
+
+
+def test_what_crosses_the_antimeridian_is_cut_there_and_keeps_its_size(tmp_path: Path) -> None:
+    east, west = shapely.box(179.98, 10, 180, 10.02), shapely.box(-180, 10, -179.98, 10.02)
+    across = shapely.Polygon([(179.98, 10), (-179.98, 10), (-179.98, 10.02), (179.98, 10.02)])
+    hole = [(179.99, 10.005), (-179.99, 10.005), (-179.99, 10.015), (179.99, 10.015)]
+    source = geojson(
+        tmp_path / "a.geojson",
+        (across, {"@id": "w1", "natural": "water"}),
+        (shapely.box(179.98, 10, 180.02, 10.02), {"@id": "w2", "natural": "water"}),
+        (shapely.Polygon(across.exterior, [hole]), {"@id": "w3", "landuse": "forest"}),
+        (shapely.LineString([(179.98, 10), (-179.98, 10)]), {"@id": "w4", "highway": "primary"}),
+        (shapely.Point(180.5, 10), {"@id": "n5", "natural": "tree"}),
+        (shapely.MultiPolygon([east, west]), {"@id": "r6", "natural": "wood"}),
+        (shapely.Point(500_000, 10), {"@id": "n7", "natural": "tree"}),
+    )
+    out = landmarks(source, tmp_path / "out.parquet")
+    table = read_landmarks(out).set_index("landmark_id")
+    for whole in ("w1", "w2"):
+        assert table.geometry[whole].equals(shapely.MultiPolygon([east, west]))
+        assert table.area_m2[whole] == pytest.approx(2 * true_area_m2(east), rel=1e-3)
+    assert table.area_m2["w3"] == pytest.approx(0.75 * table.area_m2["w1"], rel=1e-3)
+    assert table.geometry["w4"].length == pytest.approx(0.04) and len(table.geometry["w4"].geoms) == 2
+    assert table.geometry["n5"].equals(shapely.Point(-179.5, 10))
+    assert table.geometry["r6"].equals(shapely.MultiPolygon([east, west]))
+    assert record_of(out)["dropped"] == {"broken geometry": 1}
+
+
+def test_land_round_a_pole_takes_in_the_pole(tmp_path: Path) -> None:
+    ring = [(lon, -80.0) for lon in range(-175, 180, 10)]
+    whole = shapely.Polygon([(-180, -80), (180, -80), (180, -90), (-180, -90)])
+    source = geojson(
+        tmp_path / "a.geojson",
+        (shapely.Polygon(ring), {"@id": "r1", "natural": "glacier"}),
+        (shapely.Polygon(ring[::-1]), {"@id": "r2", "natural": "glacier"}),
+        (whole, {"@id": "r3", "natural": "glacier"}),
+    )
+    table = read_landmarks(landmarks(source, tmp_path / "out.parquet")).set_index("landmark_id")
+    for name in ("r1", "r2", "r3"):
+        assert table.geometry[name].symmetric_difference(whole).area < 1e-6
+    cap = true_area_m2(shapely.Polygon([(lon, 80) for lon in range(0, 360, 10)]))
+    assert table.area_m2["r1"] == pytest.approx(cap, rel=0.01)
+
+
+def test_an_osm_way_across_the_antimeridian_is_no_band_round_the_world(tmp_path: Path) -> None:
+    path = tmp_path / "fiji.osm.pbf"
+    corners = [(179.999, -17.0), (-179.999, -17.0), (-179.999, -16.999), (179.999, -16.999)]
+    with osmium.SimpleWriter(str(path)) as writer:
+        for number, place in enumerate(corners, 1):
+            writer.add_node(osmium.osm.mutable.Node(id=number, location=place))
+        writer.add_way(osmium.osm.mutable.Way(id=1, nodes=[1, 2, 3, 4, 1], tags={"natural": "beach"}))
+        writer.add_way(osmium.osm.mutable.Way(id=2, nodes=[1, 2], tags={"highway": "track"}))
+    table = read_landmarks(landmarks(path, tmp_path / "out.parquet"))
+    assert len(table) == 2 and table.area_m2[0] == pytest.approx(23_600, rel=0.02)
+    assert (table.geometry.bounds[["minx", "maxx"]].abs().to_numpy() > 179).all()
+
+
+def test_memory_is_bounded_by_batches_and_a_file_and_neither_changes_a_byte(
+    town: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = landmarks(town, tmp_path / "plain.parquet")
+    monkeypatch.setattr(osm, "_LARGEST_IN_MEMORY_BYTES", 0)
+    assert landmarks(town, tmp_path / "from_file.parquet").read_bytes() == plain.read_bytes()
+    monkeypatch.setattr(osm, "_BATCH", 2)
+    small = landmarks(town, tmp_path / "small.parquet")
+    assert pq.ParquetFile(small).num_row_groups > 3
+    assert pq.read_table(small).equals(pq.read_table(plain)) and record_of(small) == record_of(plain)
+
+
+# osmium's text loses a digit of what lies beyond U+FFFFF: the last plane, for private use.
+texts = st.text(st.characters(max_codepoint=0xFFFFF, exclude_categories=["Cs"], exclude_characters="\x00"), max_size=12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.dictionaries(texts.filter(bool), texts, max_size=4))
+def test_tags_come_through_whatever_is_written_in_them(tmp_path_factory: pytest.TempPathFactory, odd: dict) -> None:
+    path = tmp_path_factory.mktemp("odd") / "odd.osm.pbf"
+    tags = odd | {"name": 'A, "b" = %20% c\n\u2028\U0001f600', "natural": "tree"}
+    with osmium.SimpleWriter(str(path)) as writer:
+        writer.add_node(osmium.osm.mutable.Node(id=1, location=(10, 50), tags=tags))
+    (run,) = columns(osmium.FileProcessor(str(path)), 10)
+    assert dict(run.tags[0].as_py()) == tags
+
+
+def test_bad_records_of_a_map_are_counted_and_the_others_kept(tmp_path: Path) -> None:
+    path = tmp_path / "bad.osm"
+    tree = '<tag k="natural" v="tree"/>'
+    road = '<tag k="highway" v="track"/>'
+    path.write_text(
+        f"""<osm version="0.6">
+        <node id="1" lat="50" lon="10">{tree}</node><node id="2" visible="false">{tree}</node>
+        <node id="3" lat="95" lon="10">{tree}</node><node id="4" lat="50.001" lon="10"/>
+        <way id="1"><nd ref="1"/><nd ref="4"/><nd ref="4"/>{road}</way><way id="2"><nd ref="1"/>{road}</way>
+        <way id="3"><nd ref="1"/><nd ref="1"/>{road}</way><way id="4">{road}</way></osm>"""
+    )
+    out = landmarks(path, tmp_path / "out.parquet")
+    table = read_landmarks(out).set_index("landmark_id")
+    assert list(table.index) == ["n1", "w1"] and len(table.geometry["w1"].coords) == 2
+    assert record_of(out)["dropped"] == {"broken geometry": 5}
+
+
 @pytest.mark.parametrize("bbox", [(10, 51, 11, 50), (10, 50, 10, 51), (0, 0, 200, 1), (float("nan"), 0, 1, 1)])
 def test_a_wrong_bounding_box_is_refused(town: Path, tmp_path: Path, bbox: tuple) -> None:
     with pytest.raises(UserError, match="W,S,E,N"):
@@ -240,7 +347,7 @@ def test_a_geopackage_in_metres_with_two_layers_comes_out_in_degrees(tmp_path: P
     assert table.geometry["hangar"].bounds[0] == pytest.approx(15, abs=0.01)
 
 
-def test_overture_rows_become_landmarks(tmp_path: Path) -> None:
+def test_overture_rows_become_landmarks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     box = shapely.box(10, 50, 10.001, 50.001)
     rows = [
         ("a", "building", "residential", "house", None, {"primary": "Home"}),
@@ -268,6 +375,9 @@ def test_overture_rows_become_landmarks(tmp_path: Path) -> None:
         "f": "substation",
     }
     assert table.name["a"] == "Home"
+    monkeypatch.setattr(attributes, "_BATCH", 2)  # a file of any size is read part by part
+    landmarks(tmp_path / "overture.parquet", tmp_path / "parts.parquet")
+    assert pq.read_table(tmp_path / "parts.parquet").equals(pq.read_table(tmp_path / "out.parquet"))
 
 
 def test_polygons_without_tags_are_buildings_only_if_they_have_the_size(tmp_path: Path) -> None:
@@ -385,6 +495,20 @@ RULE_TAGS = sorted(
     for value in (values or {"yes"})
 )
 
+HIDING_TAGS = [
+    ("tunnel", "yes"),
+    ("layer", "-2"),
+    ("indoor", "yes"),
+    ("location", "underground"),
+    ("covered", "yes"),
+    ("demolished", "yes"),
+    ("disused:amenity", "fuel"),
+    ("shop", "bakery"),
+    ("addr:housenumber", "7"),
+    ("type", "route"),
+    ("name", "Somewhere"),
+]
+
 
 @given(st.lists(st.sampled_from(RULE_TAGS), min_size=1, max_size=5, unique_by=lambda tag: tag[0]))
 def test_the_order_of_tags_changes_nothing(tags: list[tuple[str, str]]) -> None:
@@ -393,11 +517,37 @@ def test_the_order_of_tags_changes_nothing(tags: list[tuple[str, str]]) -> None:
     assert forwards == backwards
 
 
+@given(
+    st.lists(
+        st.tuples(
+            st.lists(st.sampled_from([*RULE_TAGS, *HIDING_TAGS]), max_size=5, unique_by=lambda tag: tag[0]),
+            st.integers(0, 3),
+        ),
+        max_size=20,
+    )
+)
+def test_features_sifted_together_are_judged_as_each_alone(features: list[tuple[list[tuple[str, str]], int]]) -> None:
+    taxonomy, sieve = load_taxonomy(), Sieve(load_taxonomy())
+    tags, kinds = pa.array([tags for tags, _ in features], TAGS), np.array([kind for _, kind in features], np.int8)
+    categories, is_area = sieve.sift(tags, kinds)
+    dropped: Counter[str] = Counter()
+    for row, (pairs, kind) in enumerate(features):
+        found, reason = taxonomy.classify(dict(pairs), KINDS[kind]), why_hidden(dict(pairs))
+        if found is None or reason:
+            assert categories[row] == HIDDEN
+            dropped[reason if found and reason else taxonomy.why_dropped(dict(pairs), KINDS[kind])] += 1
+        else:
+            assert (taxonomy.order[categories[row]], is_area[row]) == (found[0], found[1] == "area")
+    assert +sieve.dropped == dropped and sieve.seen == len(features)
+
+
 def test_what_is_covered_or_below_ground_is_hidden() -> None:
     assert why_hidden({"highway": "primary", "layer": "-1"}) == "underground"
     assert why_hidden({"highway": "primary", "layer": "1", "tunnel": "no"}) is None
     assert why_hidden({"highway": "footway", "covered": "yes"}) == "under a roof"
     assert why_hidden({"building": "yes", "layer": "-"}) is None
+    assert why_hidden({"building": "yes", "demolished": "yes"}) == "gone, disused or not yet built"
+    assert why_hidden({"building": "yes", "proposed": "no"}) is None
 
 
 # What a person would call visible and bounded, told without our taxonomy.

@@ -6,6 +6,7 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ import geopandas
 import numpy as np
 import pandas
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pyogrio
 import shapely
 from shapely.geometry.base import BaseGeometry
@@ -32,6 +34,7 @@ _HSTORE = re.compile(r'"((?:[^"\\]|\\.)*)"\s*=>\s*"((?:[^"\\]|\\.)*)"')
 _BUILDING_MEDIAN_M2 = (10.0, 1_500.0)
 _BUILDING_LARGEST_M2 = 100_000.0
 _BATCH = 25_000
+_OVERTURE_UNUSED = ("sources", "bbox")
 
 
 class _Row(NamedTuple):
@@ -48,17 +51,22 @@ def read_attributes(path: Path, sieve: Sieve) -> Iterator[Batch]:
     Tags are read from columns named as OpenStreetMap's keys, from `tags`/`other_tags` columns (a map,
     JSON or hstore), or from Overture's columns. Rows of one id (a map cut at tile borders) are united.
     Polygons without a single attribute besides identifiers are taken for buildings, which is what such
-    label files hold, if their sizes are those of buildings; the sieve notes it.
+    label files hold, if their sizes are those of buildings; the sieve notes it. Overture's files are read
+    part by part, the others whole.
 
     Raises:
         UserError: The file cannot be read, has no CRS, or its rows say nothing that a category needs.
     """
+    if path.suffix.lower() == ".parquet" and is_overture(_column_names(path)):
+        for table in _overture_tables(path):
+            records = table.drop(columns=table.geometry.name).to_dict("records")
+            tags = [overture_tags(record, sieve.taxonomy) for record in records]
+            ids = map(_identify, records, table.geometry)
+            yield _batch([_Row(*row) for row in zip(ids, tags, table.geometry, strict=True)], sieve)
+        return
     table = _read_table(path)
     records = table.drop(columns=table.geometry.name).to_dict("records")
-    if is_overture(table.columns):
-        tags = [overture_tags(record, sieve.taxonomy) for record in records]
-    else:
-        tags = [_tags(record) for record in records]
+    tags = [_tags(record) for record in records]
     geometries = list(table.geometry)
     if not any(key in sieve.taxonomy.keys for row in tags for key in row):
         _take_for_buildings(path, table, sieve)
@@ -81,16 +89,42 @@ def _batch(rows: list[_Row], sieve: Sieve) -> Batch:
     return Batch(ids, tags.take(pa.array(kept)), categories[kept], is_area[kept], geometries[kept])
 
 
-def _read_table(path: Path) -> geopandas.GeoDataFrame:
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the readers; what cannot be used is counted by the sieve
-            return _in_degrees(_read_layers(path), path)
+            yield
     except UserError:
         raise
-    except (pyogrio.errors.DataSourceError, pa.ArrowInvalid, ValueError, OSError, IndexError) as error:
+    except (pyogrio.errors.DataSourceError, pa.ArrowInvalid, ValueError, TypeError, OSError, LookupError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path} cannot be read as a table of features: {reason}") from error
+
+
+def _read_table(path: Path) -> geopandas.GeoDataFrame:
+    with _readable(path):
+        return _in_degrees(_read_layers(path), path)
+
+
+def _column_names(path: Path) -> list[str]:
+    with _readable(path):
+        return list(pq.read_schema(path).names)
+
+
+def _overture_tables(path: Path) -> Iterator[geopandas.GeoDataFrame]:
+    """Yield an Overture file part by part: it may hold a country, and its ids are unique."""
+    with _readable(path):
+        parquet = pq.ParquetFile(path)
+        geo = json.loads((parquet.schema_arrow.metadata or {}).get(b"geo", b"{}"))
+        column = geo.get("primary_column", "geometry")
+        crs = geo.get("columns", {}).get(column, {}).get("crs", "OGC:CRS84")  # GeoParquet's default
+        wanted = [name for name in parquet.schema_arrow.names if name not in _OVERTURE_UNUSED]
+        for rows in parquet.iter_batches(_BATCH, columns=wanted):
+            frame = rows.to_pandas()
+            shapes = shapely.from_wkb(frame[column].to_numpy(), on_invalid="ignore")
+            table = geopandas.GeoDataFrame(frame.drop(columns=column), geometry=shapes, crs=crs)
+            yield _in_degrees(table, path)
 
 
 def _read_layers(path: Path) -> geopandas.GeoDataFrame:
