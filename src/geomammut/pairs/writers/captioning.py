@@ -6,7 +6,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from geomammut.pairs.grounding import Fault, Lexicon, check_caption
+from geomammut.pairs.grounding import (
+    GROUNDING_COUNTS,
+    Examination,
+    Fault,
+    Lexicon,
+    examine_caption,
+    grounding_counts,
+    grounding_report,
+)
 from geomammut.pairs.template_writer import TemplateWriter
 from geomammut.pairs.visible import ChipContents
 from geomammut.pairs.writers.answer import Question
@@ -43,7 +51,8 @@ class Captions:
         texts: The captions; none where not even the template's passed.
         writers: Who wrote each.
         counts: What happened on the way, by writer: ("openai", "written"), ("openai", "rewritten"),
-            ("openai", "replaced"), ("openai", "no answer") and, for captions that failed, ("openai", fault).
+            ("openai", "replaced"), ("openai", "no answer"), for captions that failed, ("openai", fault), and
+            of its captions before any was rewritten, the counts of `grounding_counts`.
             Those of several chips add up.
     """
 
@@ -60,11 +69,20 @@ def by_writer(counts: Counter[tuple[str, str]]) -> dict[str, dict[str, int]]:
     """Return the counts of `Captions` as a table: writer → what → how many; PASSED is added."""
     table: dict[str, dict[str, int]] = {}
     for (writer, what), count in sorted(counts.items()):
-        if count:
+        if count and what not in GROUNDING_COUNTS:
             table.setdefault(writer, {})[what] = count
     for row in table.values():
         row[PASSED] = row.get(WRITTEN, 0) - sum(count for what, count in row.items() if what not in NO_FAULTS)
     return table
+
+
+def figures_by_writer(counts: Counter[tuple[str, str]]) -> dict[str, dict[str, float | None]]:
+    """Return the figures of `grounding_report` for each writer, from the counts of `Captions`."""
+    table: dict[str, Counter[str]] = {}
+    for (writer, what), count in sorted(counts.items()):
+        if what in GROUNDING_COUNTS:
+            table.setdefault(writer, Counter())[what] = count
+    return {writer: grounding_report(row) for writer, row in table.items()}
 
 
 def template_captions(chip: ChipToCaption, lexicon: Lexicon) -> Captions:
@@ -72,13 +90,18 @@ def template_captions(chip: ChipToCaption, lexicon: Lexicon) -> Captions:
     written = TemplateWriter().write(chip.jpeg, chip.contents, chip.phrasing)
     counts = Counter({(TEMPLATE, WRITTEN): len(written)})
     texts = []
-    for text in written:
-        faults = check_caption(text, chip.contents, lexicon)
-        if faults:
-            counts[TEMPLATE, faults[0].kind] += 1
+    examined = [examine_caption(text, chip.contents, lexicon) for text in written]
+    for text, seen in zip(written, examined, strict=True):
+        if seen.faults:
+            counts[TEMPLATE, seen.faults[0].kind] += 1
         else:
             texts.append(text)
+    counts.update(_measured(TEMPLATE, examined, chip.contents))
     return Captions(tuple(texts), (TEMPLATE,) * len(texts), counts)
+
+
+def _measured(writer: str, examined: Sequence[Examination], contents: ChipContents) -> dict[tuple[str, str], int]:
+    return {(writer, what): count for what, count in grounding_counts(examined, contents).items()}
 
 
 def captions_by_model(
@@ -170,16 +193,17 @@ def _dialogue(chip: ChipToCaption, lexicon: Lexicon, writer: str, model: str) ->
     texts: list[str] = list((yield question(first_prompt(contents))) or ())
     failed: dict[int, tuple[Fault, ...]] = {}
 
-    def check(place: int) -> bool:
+    def check(place: int) -> Examination:
         counts[writer, WRITTEN] += 1
-        faults = check_caption(texts[place], contents, lexicon)
-        if faults:
-            counts[writer, faults[0].kind] += 1
-            failed[place] = faults
-        return not faults
+        seen = examine_caption(texts[place], contents, lexicon)
+        if seen.faults:
+            counts[writer, seen.faults[0].kind] += 1
+            failed[place] = seen.faults
+        return seen
 
-    for place in range(len(texts)):
-        check(place)
+    examined = [check(place) for place in range(len(texts))]
+    if examined:
+        counts.update(_measured(writer, examined, contents))
     for _ in range(REWRITES):
         if not failed:
             break
@@ -190,7 +214,7 @@ def _dialogue(chip: ChipToCaption, lexicon: Lexicon, writer: str, model: str) ->
             if text in texts:
                 continue
             texts[place] = text
-            if check(place):
+            if not check(place).faults:
                 counts[writer, REWRITTEN] += 1
                 del failed[place]
     if not texts:
