@@ -21,11 +21,12 @@ from planted import Planted, Scene, planted
 from planted_first_held_out import FIRST_HELD_OUT
 from planted_held_out import HELD_OUT
 from planted_second_held_out import SECOND_HELD_OUT
+from planted_third_held_out import THIRD_HELD_OUT
 from planted_tuned import TUNED as FIRST_TUNED
 from scenes import contents_of, line, thing
 
 LEXICON = Lexicon()
-TUNED = (*FIRST_TUNED, *FIRST_HELD_OUT, *SECOND_HELD_OUT)
+TUNED = (*FIRST_TUNED, *FIRST_HELD_OUT, *SECOND_HELD_OUT, *THIRD_HELD_OUT)
 # How the planted captions name their faults, where the check has longer words for them.
 KINDS = {word: f"wrong {word}" for word in ("category", "count", "size", "direction", "relation")}
 
@@ -122,7 +123,7 @@ def test_words_of_course(words: str, step: tuple[float, float]) -> None:
         ("a pair of ponds", 2, 2),
         ("twenty-five ponds", 20, 30),
         ("half a dozen ponds", 5, 7),
-        ("several small ponds", 3, 10**9),
+        ("several small ponds", 2, 10**9),
         ("a single pond", 1, 1),
         ("no ponds", 0, 0),
     ],

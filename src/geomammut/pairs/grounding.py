@@ -55,6 +55,7 @@ FaultKind = Literal[
 GROUNDING_COUNTS = ("mentions", "grounded", "salient", "recalled", "proper_nouns", "real_names")
 SALIENT = 3  # kinds of a chip, at most, that its captions should name between them
 _MAX_WORDS = 80
+_SMALL = 0.06  # share of the chip
 _MAX_SUMS = 5  # kinds whose counts a caption may have added up
 
 
@@ -304,8 +305,8 @@ def _names_kind(mention: Mention, kind: Kind) -> bool:
 
 
 def _is_one(kinds: Sequence[Kind]) -> bool:
-    """Tell whether there is just one, which nobody would speak of in the plural, as of one farmland's fields."""
-    return len(kinds) == 1 and kinds[0].countable and _count_range(kinds[0]) == (1, 1)
+    """Tell whether there is just one, too small to be spoken of in the plural, as a scree is of its slopes."""
+    return len(kinds) == 1 and kinds[0].countable and kinds[0].area_share < _SMALL and _count_range(kinds[0]) == (1, 1)
 
 
 def _counts_exactly(mention: Mention, kinds: Sequence[Kind], said: Quantity | None) -> bool:

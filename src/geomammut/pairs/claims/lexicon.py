@@ -109,6 +109,9 @@ class Lexicon:
             self._sense(phrase).named.update(categories)
         for phrase, categories in words["implied"].items():
             self._sense(phrase).implied.update(categories)
+        for category, held in words["within"].items():
+            for phrase in held:
+                self._sense(phrase).implied.add(category)
         for phrase in words["surroundings"]["words"]:
             self._sense(phrase).loose = True
         for phrase in words["surroundings"]["parts"]:

@@ -14,8 +14,8 @@ _TENS = {
 _EXACT = {"pair": 2, "couple": 2, "single": 1, "lone": 1, "solitary": 1, "sole": 1, "twin": 2, "trio": 3, "both": 2}
 _RANGES = {
     **dict.fromkeys(("no", "without", "any"), (0, 0)),
-    **dict.fromkeys(("multiple",), (2, _MANY)),
-    **dict.fromkeys(("several", "various"), (3, _MANY)),
+    **dict.fromkeys(("multiple", "several"), (2, _MANY)),
+    **dict.fromkeys(("various",), (3, _MANY)),
     "few": (2, 12),
     "handful": (2, 9),
     **dict.fromkeys(("many", "numerous", "countless"), (5, _MANY)),

@@ -15,11 +15,9 @@ _CLAUSE_END = re.compile(
 )
 _OPENS = re.compile(r"(?:^|,|\band|\bwhile|\bwhereas|\bwith|\bfeaturing|\bshowing|\bshows|\bwhere)$", re.IGNORECASE)
 _SURELY_OPENS = re.compile(r"(?:^|\band,?|\bwhile|\bwhereas|,\s*with)$", re.IGNORECASE)
-# Between a thing and its place: what brings in another thing, that the lexicon may not know.
-_NEW_THING = re.compile(
-    r"\b(?:and|with|including|featuring|containing|plus|showing|where)\s+(?!(?:is|are|can|lies?|sits?|stands?)\b)\w+",
-    re.IGNORECASE,
-)
+# Between a thing and its place: what brings in another thing, that the lexicon may not know. "With …" does not:
+# that is the thing's own.
+_NEW_THING = re.compile(r"\b(?:and|plus|showing|where)\s+(?!(?:is|are|can|lies?|sits?|stands?)\b)\w+", re.IGNORECASE)
 _TIES = re.compile(
     r"\b(?:with|from|of|by|in|on|featuring|containing|beside|next to|near|along|over|at|for|to)\b", re.IGNORECASE
 )
@@ -78,9 +76,9 @@ class Reading:
             and not self._is_adjective(mention)
             and not _NOT_THERE.search(caption, 0, mention.start)
         ]
-        # "Prison complex", "hotel building": one thing.
-        taken = {mention.last for mention in mentions}
-        mentions = [mention for mention in mentions if not (mention.sense.loose and mention.first in taken)]
+        # "Prison complex", "concrete bunker": one thing.
+        firsts, lasts = {mention.first for mention in mentions}, {mention.last for mention in mentions}
+        mentions = [m for m in mentions if not (m.sense.loose and (m.first in lasts or m.last in firsts))]
         # "The left pond", "the left bank of": not a place in the picture.
         starts = {mention.start for mention in mentions}
         self.places = [
@@ -179,6 +177,8 @@ class Reading:
                 if match is None or self._is_place(since + match.start()):
                     continue
                 objects = self._with_second(object_, word, gap)
+                if word in ("between", "separating") and len(objects) == 1 and not object_.plural:
+                    break
                 words = " ".join(match.group().split())
                 subjects = self._subjects(since + match.start(), objects[-1], sentence)
                 if subjects:

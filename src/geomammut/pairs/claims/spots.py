@@ -14,7 +14,7 @@ from geomammut.pairs.visible import ChipContents, Kind
 _COVERS = re.compile(
     r"\b(?:cover(?:s|ing)?|fill(?:s|ing)?|occup(?:y|ies|ying)|tak(?:es?|ing) up|spread(?:s|ing)? (?:over|across)|"
     r"dominat(?:es?|ing)|makes? up|account(?:s|ing)? for|stretch(?:es|ing)? over)\s+"
-    r"(?P<share>(?:(?!,|\band\b|\bwith\b)[\w-]+\s+){0,7}?)(?:of\s+)?"
+    r"(?P<share>(?:(?!\band\b|\bwith\b)[\w-]+,?\s+){0,7}?)(?:of\s+)?"
     r"(?:the|this)\s+(?P<of>(?:(?:entire|whole|full)\s+)?(?:\w+\s+)?)"
     r"(?:image|picture|photo|photograph|scene|frame|view|shot|tile|chip)\b"
     r"|\btak(?:es?|ing) up\s+(?P<bare>an?\s+(?:\w+\s+)?(?:part|share|portion|sliver|fraction|spot|bit))"
