@@ -19,6 +19,7 @@ from geomammut.pairs.grounding import (
 from geomammut.pairs.positions import REGIONS
 from planted import Planted, Scene, planted
 from planted_first_held_out import FIRST_HELD_OUT
+from planted_fourth_held_out import FOURTH_HELD_OUT
 from planted_held_out import HELD_OUT
 from planted_second_held_out import SECOND_HELD_OUT
 from planted_third_held_out import THIRD_HELD_OUT
@@ -26,7 +27,7 @@ from planted_tuned import TUNED as FIRST_TUNED
 from scenes import contents_of, line, thing
 
 LEXICON = Lexicon()
-TUNED = (*FIRST_TUNED, *FIRST_HELD_OUT, *SECOND_HELD_OUT, *THIRD_HELD_OUT)
+TUNED = (*FIRST_TUNED, *FIRST_HELD_OUT, *SECOND_HELD_OUT, *THIRD_HELD_OUT, *FOURTH_HELD_OUT)
 # How the planted captions name their faults, where the check has longer words for them.
 KINDS = {word: f"wrong {word}" for word in ("category", "count", "size", "direction", "relation")}
 

@@ -237,9 +237,7 @@ class _Checked:
     def _check_places(self) -> None:
         for placed in self._reading.placed():
             things = self._known(placed.things)
-            if things and not any(
-                spots.standing_in(placed.place.region, self.kinds[m], self._contents) for m in things
-            ):
+            if things and not self._stand_there(things, placed.place.region):
                 where = self.kinds[things[0]][0].position
                 self._fault(
                     things[0],
@@ -289,9 +287,24 @@ class _Checked:
             if not any(low <= member.area_share <= high for kind in kinds for member in kind.members):
                 self._fault(mention, "wrong size", f"“{mention.sense.phrase}” is not “{word}” in this picture.")
 
+    def _stand_there(self, things: Sequence[Mention], region: Region) -> bool:
+        """Tell whether any of the things stands in a part of the picture.
+
+        "A bridge over a canal on the right" speaks of the bridge, if the canal goes all the way.
+        """
+        there = [m for m in things if spots.standing_in(region, self.kinds[m], self._contents)]
+        if not there or there[-1] == things[-1]:
+            return bool(there)
+        left, top, right, bottom = region
+        opposite = (1 - right, 1 - bottom, 1 - left, 1 - top)
+        return not all(spots.standing_in(opposite, self.kinds[m], self._contents) for m in there)
+
     def _is_vague(self, mention: Mention) -> bool:
         """Tell whether a common thing may be one that the map has not; roads it has."""
-        return mention.sense.loose and not all(kind.linear for kind in self.kinds[mention])
+        kinds = self.kinds[mention]
+        said = quantity_of(self._reading.tokens, mention, self._reading.taken)
+        counted = _counts_exactly(mention, kinds, said)
+        return mention.sense.loose and not counted and not all(kind.linear for kind in kinds)
 
     def _known(self, mentions: Sequence[Mention]) -> list[Mention]:
         """Return the mentions that the chip can bear out; none if the foremost is beyond what the map knows."""

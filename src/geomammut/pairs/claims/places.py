@@ -40,8 +40,8 @@ _AXIS = re.compile(
 )
 _COMPASS = r"(?:north|south)(?:[\s-]?(?:east|west))?(?:ern)?|(?:east|west)(?:ern)?"
 BEARING = re.compile(
-    rf"\b(?:(?:(?:to|on|at|along|in|near)\s+the\s+)?(?:{_COMPASS}|left|right)(?:[\s-]hand)?"
-    r"(?:\s+(?:side|end|edge|part|half|corner|section|tip))?\s+of|"
+    rf"\b(?:(?:(?:to|on|at|along|in|near)\s+the\s+)?(?:{_VERTICAL}[\s-]?{_SIDEWAYS}|{_COMPASS}|left|right)(?:[\s-]hand)?"
+    r"(?:\s+(?:side|end|edge|part|half|corner|section|tip|area|portion|quadrant|quarter))?\s+of|"
     r"above|below|beneath|underneath)\b",
     re.IGNORECASE,
 )
@@ -130,7 +130,9 @@ def _goes_on(match: re.Match[str]) -> bool:
 
 def step_of(bearing: str) -> tuple[float, float]:
     """Return the direction that "to the north-east of" means: x to the right, y down."""
-    found = re.search(rf"{_COMPASS}|left|right|above|below|beneath|underneath", bearing, re.IGNORECASE)
+    found = re.search(
+        rf"{_VERTICAL}[\s-]?{_SIDEWAYS}|{_COMPASS}|left|right|above|below|beneath|underneath", bearing, re.IGNORECASE
+    )
     return _step(found.group()) if found else (0.0, 0.0)
 
 

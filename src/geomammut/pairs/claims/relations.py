@@ -86,7 +86,7 @@ def holds(
     """
     first = objects[0]
     tests: dict[RelationWord, Callable[[], bool]] = {
-        "far": lambda: all(bool((_gaps(subject, other) > _FAR * side).any()) for other in objects),
+        "far": lambda: all(bool((_gaps(subject, other).min(axis=1) > _FAR * side).any()) for other in objects),
         "parallel": lambda: _parallel(subject, first),
         "between": lambda: _between(subject, objects, side),
         "separating": lambda: _between(subject, objects, side),
