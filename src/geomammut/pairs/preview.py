@@ -49,7 +49,7 @@ def pairs_preview(folder: Path, out: Path, *, count: int = 12, seed: int = 0) ->
     captions, landmarks = pairs.captions, pairs.table["landmarks"]
     cards = [_card(pairs, index, captions[index], landmarks[index].as_py()) for index in chosen]
     with whole_file(out) as partial:
-        _sheet(cards).save(partial, quality=82)
+        _sheet(cards).save(partial, quality=75)
     return out
 
 
