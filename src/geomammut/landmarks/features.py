@@ -105,11 +105,6 @@ class Sieve:
         is_area = np.array([verdict.is_area for verdict in verdicts], bool)
         return categories[groups.of], is_area[groups.of]
 
-    def classify(self, tags: Tags, kind: int) -> tuple[int, bool] | None:
-        """Return one feature's category and whether it is an area, or None after counting why not."""
-        categories, is_area = self.sift(pa.array([list(tags.items())], TAGS), np.array([kind], np.int8))
-        return None if categories[0] == HIDDEN else (int(categories[0]), bool(is_area[0]))
-
     def _count_nameless(self, tags: pa.MapArray, kinds: Codes) -> None:
         """Count, by reason, features that no category fits; where a value decides nothing its key is enough."""
         decisive = pc.is_in(tags.keys, value_set=self._decisive)

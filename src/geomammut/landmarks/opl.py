@@ -3,7 +3,6 @@
 import re
 import tempfile
 from collections.abc import Iterable, Iterator
-from itertools import groupby, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,9 +12,11 @@ import osmium
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
+from osmium.osm import Node, Way
 
 _FORMAT = "opl,add_metadata=none,locations_on_ways=true"
-_FIELDS = {"n": ("id", "tags", "x", "y"), "w": ("id", "tags", "nodes")}
+_NODE_FIELDS = ("id", "tags", "x", "y")
+_WAY_FIELDS = ("id", "tags", "nodes")
 _LONGEST_LINE = 1 << 26  # bytes
 _ESCAPED = re.compile(r"%([0-9a-fA-F]+)%")
 # `Nn1x2y3,n4x5y6` becomes lines of `1;2;3` and `4;5;6`; a node without a location leaves its numbers out.
@@ -44,30 +45,35 @@ class Columns(NamedTuple):
         return len(self.nodes) > 0
 
 
-def columns(entities: Iterable[osmium.osm.Node | osmium.osm.Way], size: int) -> Iterator[Columns]:
+def columns(entities: Iterable[Node | Way], size: int) -> Iterator[Columns]:
     """Yield tagged nodes and ways, whose locations are known, in runs of one type and at most `size`."""
+    # The loop runs for every feature of a country, so it does nothing but hand entities over.
     with tempfile.TemporaryDirectory() as folder:
         text = Path(folder) / "run.opl"
-        for letter, run in groupby(entities, key=_letter):
-            while _write(text, islice(run, size)):
-                yield _read(text, letter)
+        writer, kind, count = None, None, 0
+        for entity in entities:
+            if type(entity) is not kind or count == size:
+                if writer is not None:
+                    writer.close()
+                    yield _read(text, kind is Way)
+                writer, kind, count = (
+                    osmium.SimpleWriter(osmium.io.File(str(text), _FORMAT), overwrite=True),
+                    type(entity),
+                    0,
+                )
+                add = writer.add_way if kind is Way else writer.add_node
+            add(entity)
+            count += 1
+        if writer is not None:
+            writer.close()
+            yield _read(text, kind is Way)
 
 
-def _letter(entity: osmium.osm.Node | osmium.osm.Way) -> str:
-    return "w" if isinstance(entity, osmium.osm.Way) else "n"
-
-
-def _write(text: Path, entities: Iterable[osmium.osm.Node | osmium.osm.Way]) -> int:
-    count = 0
-    with osmium.SimpleWriter(osmium.io.File(str(text), _FORMAT), overwrite=True) as writer:
-        for count, entity in enumerate(entities, 1):  # noqa: B007
-            writer.add(entity)
-    return count
-
-
-def _read(text: Path, letter: str) -> Columns:
-    ids, tags, *where = _cells(pa.OSFile(str(text)), " ", dict.fromkeys(_FIELDS[letter], pa.string()))
-    if letter == "n":
+def _read(text: Path, is_ways: bool) -> Columns:
+    ids, tags, *where = _cells(
+        pa.OSFile(str(text)), " ", dict.fromkeys(_WAY_FIELDS if is_ways else _NODE_FIELDS, pa.string())
+    )
+    if not is_ways:
         positions = np.column_stack([_coordinates(column) for column in where])
         return Columns(ids, _tags(tags), np.arange(len(ids) + 1), np.empty(0, np.int64), positions)
     starts = np.concatenate([[0], np.cumsum(pc.count_substring(where[0], "n").to_numpy(), dtype=np.int64)])

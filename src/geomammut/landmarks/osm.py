@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,11 +75,14 @@ def _visible_multipolygons(path: Path, sieve: Sieve) -> dict[int, _Multipolygon]
     """Return the relations that are visible areas, by id; count the others."""
     visible: dict[int, _Multipolygon] = {}
     reading = osmium.FileProcessor(str(path), osmium.osm.RELATION).with_filter(osmium.filter.EmptyTagFilter())
-    for relation in reading:
-        tags = dict(relation.tags)
-        found = sieve.classify(tags, CLOSED if tags.get("type") in _AREA_RELATIONS else SHAPELESS)
-        if found is not None:
-            visible[relation.id] = _Multipolygon(tags, *found)
+    relations = ((relation.id, dict(relation.tags)) for relation in reading)
+    while batch := list(islice(relations, _BATCH)):
+        kinds = [CLOSED if tags.get("type") in _AREA_RELATIONS else SHAPELESS for _, tags in batch]
+        all_tags = pa.array([list(tags.items()) for _, tags in batch], TAGS)
+        found = zip(*sieve.sift(all_tags, np.array(kinds, np.int8)), strict=True)
+        for (number, tags), (category, is_area) in zip(batch, found, strict=True):
+            if category != HIDDEN:
+                visible[number] = _Multipolygon(tags, category, is_area)
     return visible
 
 
@@ -86,7 +90,7 @@ def _reading(path: Path, outlines: Iterable[int], folder: Path) -> osmium.FilePr
     """Return tagged nodes and ways, and the areas of the relations `outlines`, as osmium comes upon them."""
     in_file = path.stat().st_size > _LARGEST_IN_MEMORY_BYTES
     reading = osmium.FileProcessor(str(path), osmium.osm.NODE | osmium.osm.WAY)
-    reading.with_locations(f"sparse_file_array,{folder / 'locations'}" if in_file else "flex_mem")
+    reading.with_locations(f"sparse_file_array,{folder / 'locations'}" if in_file else "sparse_mmap_array")
     reading.with_filter(osmium.filter.EmptyTagFilter())
     if outlines:  # osmium makes areas of closed ways too, which are left to us
         of_relations = osmium.filter.IdFilter([2 * number + 1 for number in outlines])
@@ -102,9 +106,9 @@ def _without_areas(
     """Yield nodes and ways; put the areas among them into `areas`."""
     wkb = osmium.geom.WKBFactory()
     for entity in reading:
-        if isinstance(entity, osmium.osm.Node | osmium.osm.Way):
+        if type(entity) is not osmium.osm.Area:
             yield entity
-        elif isinstance(entity, osmium.osm.Area) and entity.num_rings()[0]:
+        elif entity.num_rings()[0]:
             areas.append((entity.orig_id(), wkb.create_multipolygon(entity)))
 
 
