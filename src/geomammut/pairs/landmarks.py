@@ -99,8 +99,8 @@ def pairs_landmarks(
         price_in: US dollars for a million input tokens, where the listed price is wrong or missing.
         price_out: The same for output tokens.
         dry_run: Only print how many requests and tokens the captions would take, and their cost.
-        partition: Chips worked on at a time, which bounds the memory: some 50 kB each. On a cluster, thousands
-            for each of its cores.
+        partition: Chips worked on at a time, which bounds the memory: some 50 kB each, beside a gigabyte. On a
+            cluster, thousands for each of its cores.
         ray: Where Daft runs: None for this process, "local" for a Ray cluster on this machine, "auto" for the
             one it belongs to, or an address. All machines of a cluster must see the imagery and `out`
             under the same paths. A language model's server is asked from this machine.
