@@ -153,8 +153,8 @@ def test_a_thousand_chips_are_not_written_to_one_pattern() -> None:
         written = [skeleton(caption, contents) for caption in TemplateWriter().write(b"", contents, str(number))]
         captions += len(written)
         skeletons.update(written)
-    assert len(skeletons) > 0.6 * captions
-    assert skeletons.most_common(1)[0][1] < 0.01 * captions
+    assert len(skeletons) > 0.5 * captions
+    assert skeletons.most_common(1)[0][1] < 0.02 * captions
 
 
 def test_captions_tell_chips_apart() -> None:
