@@ -293,10 +293,11 @@ class _Checked:
         "A bridge over a canal on the right" speaks of the bridge, if the canal goes all the way.
         """
         there = [m for m in things if spots.standing_in(region, self.kinds[m], self._contents)]
-        if not there or there[-1] == things[-1]:
-            return bool(there)
         left, top, right, bottom = region
         opposite = (1 - right, 1 - bottom, 1 - left, 1 - top)
+        lines = all(kind.linear for m in there for kind in self.kinds[m])
+        if not there or there[-1] == things[-1] or not lines or opposite == region:
+            return bool(there)
         return not all(spots.standing_in(opposite, self.kinds[m], self._contents) for m in there)
 
     def _is_vague(self, mention: Mention) -> bool:
