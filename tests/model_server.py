@@ -65,16 +65,10 @@ class Reply:
 def good_captions(asked: Asked) -> Reply:
     """Captions that are true by the prompt's own landmarks."""
     phrases = [re.sub(r"^(an?|the) ", "", kind["what"]) for kind in asked.kinds]
-    patterns = (
-        "An aerial image with {}.",
-        "{}, seen from above.",
-        "The picture shows {} and the ground around.",
-        "A view from above of {}.",
-    )
-    captions = [
-        pattern.format(phrases[number % len(phrases)])
-        for number, pattern in enumerate(patterns[: len(asked.to_mend) or 4])
-    ]
+    first = ("An aerial image with {}.", "{}, seen from above.", "The picture shows {} and grass.", "A view of {}.")
+    mended = ("{} from the air.", "An overhead image of {}.", "{} in the picture.", "A top-down view of {}.")
+    wanted = mended[: len(asked.to_mend)] or first
+    captions = [pattern.format(phrases[number % len(phrases)]) for number, pattern in enumerate(wanted)]
     return Reply(json.dumps({"captions": [caption[0].upper() + caption[1:] for caption in captions]}))
 
 

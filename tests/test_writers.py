@@ -284,6 +284,17 @@ def test_fenced_json_and_repetitions_are_read() -> None:
     assert captions_in(Answer('```json\n{"captions": ["A  b", "A b", ""]}\n```', 1, 1)) == ("A b",)
 
 
+@BOTH
+def test_letters_that_are_none_do_no_harm(
+    server: ModelServer, place: tuple[Path, Path], tmp_path: Path, writer: str
+) -> None:
+    captions = json.dumps({"captions": ["A forest\u202e from\x00 above."]})
+    server.reply = lambda asked: Reply("\ud800" + "x" * 200_000 if asked.before == 0 else captions)
+    out = run(place, tmp_path / "pairs", writer)
+    assert all(captions[0] == "A forest from above." for captions in PairSet(out).captions)
+    assert grounded(out)["spent"]["unusable_answers"] == {"no whole JSON": 16}
+
+
 # ----------------------------------------------------------------------------------------- the store
 
 

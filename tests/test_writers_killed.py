@@ -15,19 +15,19 @@ from model_server import TOKENS_IN, TOKENS_OUT, ModelServer, Stumbles
 
 
 @pytest.mark.parametrize(
-    ("words", "size", "chips"),
+    ("words", "size", "kill_at"),
     [
-        ("--writer openai --concurrency 16 --timeout 1", 40, 144),
-        ("--writer google --concurrency 8 --timeout 1", 64, 64),
-        ("--writer google --batch", 64, 64),
+        ("--writer openai --concurrency 16 --timeout 1", 40, [36, 72, 108]),
+        ("--writer google --timeout 1", 64, [30]),
+        ("--writer google --batch", 64, [60]),
     ],
     ids=["openai", "google", "batch"],
 )
-def test_three_kills_cost_nothing(tmp_path: Path, words: str, size: int, chips: int) -> None:
-    stumbles = Stumbles(share=0.2)
+def test_kills_cost_nothing(tmp_path: Path, words: str, size: int, kill_at: list[int]) -> None:
+    chips = (512 // size) ** 2
+    stumbles = Stumbles(share=0.3)
     server = ModelServer(stumbles)
     try:
-        kill_at = [1, chips - 4, chips + 2] if "batch" in words else [chips // 4, chips // 2, 3 * chips // 4]
         out, kills = run_and_kill(server, tmp_path, *words.split(), "--model", "m", size=size, kill_at=kill_at)
     finally:
         server.close()
@@ -42,6 +42,6 @@ def test_three_kills_cost_nothing(tmp_path: Path, words: str, size: int, chips: 
     (spent,) = [step["spent"] for step in steps if "spent" in step]
     assert spent["answers"] == server.answered
     assert (spent["tokens_in"], spent["tokens_out"]) == (server.answered * TOKENS_IN, server.answered * TOKENS_OUT)
-    assert len(stumbles.happened) >= 10  # the server did stumble in most of its ways
+    assert len(stumbles.happened) >= 8  # the server did stumble in most of its ways
     text = str(pairs.captions)
     assert "Ignore" not in text and "OSM" not in text and "stadium" not in text

@@ -103,7 +103,12 @@ def captions_in(answer: Answer) -> tuple[str, ...]:
     except ValidationError as error:
         broken = error.errors()[0]["type"] == "json_invalid"
         raise UnusableAnswerError("no whole JSON" if broken else "not the JSON asked for") from error
-    captions = tuple(dict.fromkeys(caption for raw in listed if (caption := " ".join(raw.split()))))
+    captions = tuple(dict.fromkeys(caption for raw in listed if (caption := _plain(raw))))
     if not captions:
         raise UnusableAnswerError("empty")
     return captions[: 2 * CAPTIONS]
+
+
+def _plain(caption: str) -> str:
+    """Return a caption in one line, without letters that control a terminal or the direction of writing."""
+    return "".join(letter for letter in " ".join(caption.split()) if letter.isprintable())

@@ -2,6 +2,7 @@
 
 import threading
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 from geomammut.pairs.writers.answer import Answer, Question, UnusableAnswerError, captions_in
@@ -11,6 +12,7 @@ from geomammut.pairs.writers.prices import Price, tokens_in_text
 from geomammut.pairs.writers.prompt import PROMPT_VERSION
 
 TRIES = 3  # for a usable answer to one question
+_LONGEST = 100_000  # letters of an answer
 
 
 class Ledger:
@@ -33,9 +35,12 @@ class Ledger:
 
     def book(self, question: Question, answer: Answer) -> None:
         """Store an answer that arrived, and count what it costs."""
+        # What a server sends may be endless, or no text that can be written.
+        text = answer.text[:_LONGEST].encode("utf-8", "replace").decode("utf-8")
+        answer = replace(answer, text=text)
         if answer.tokens_in == 0:  # a server that does not say; a limit on the cost must hold all the same
             tokens_in = tokens_in_text(question.prompt) + self.price.tokens_in_picture(*question.size)
-            answer = Answer(answer.text, tokens_in, tokens_in_text(answer.text), answer.stopped)
+            answer = replace(answer, tokens_in=tokens_in, tokens_out=tokens_in_text(text))
         try:
             captions_in(answer)
             unusable = None
