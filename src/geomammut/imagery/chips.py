@@ -32,6 +32,7 @@ _WHITE, _COLOURLESS = 215, 25  # a pixel is cloud-white if its darkest channel i
 _CLOUD_SHARE = 0.5  # of a chip's pixels
 _BLACK_SHARE = 0.1  # of pure black, from which 8-bit imagery that names no missing pixels is taken to miss them
 _READ_BYTES = 64 << 20  # what one read may bring into memory
+_MAX_WORKERS = 8  # threads that read and encode; each holds a block
 _FULL = 0.5  # of a window read at once, the share that must be chips
 
 
@@ -63,7 +64,7 @@ class Chip:
 class ChipPlan:
     """The chips of some imagery; iterate for the chips, any number of times.
 
-    Iterating reads and encodes on all cores, a few blocks ahead, and gives the chips in the plan's order.
+    Iterating reads and encodes in threads, a few blocks ahead, and gives the chips in the plan's order.
     To share the work among machines, hand out the blocks of `plan` and call `read`: a chip's bytes do
     not depend on what else is read, where, or in which order.
 
@@ -85,7 +86,7 @@ class ChipPlan:
     def __iter__(self) -> Iterator[Chip]:
         dropped = Counter[str]()
         self.dropped = dropped
-        workers = len(os.sched_getaffinity(0))
+        workers = min(_MAX_WORKERS, os.cpu_count() or 1)
         ahead: deque[Future[list[Chip | str]]] = deque()
         pool = ThreadPoolExecutor(workers)
         try:

@@ -16,7 +16,7 @@ from shapely.geometry.base import BaseGeometry
 from geomammut.imagery.sources import ImagerySource
 
 MAX_MISSING = 0.01  # the share of a chip's pixels that may lack data
-_BLOCK_PIXELS = 4096  # the side of a block; bounds the memory
+_BLOCK_PIXELS = 3072  # the side of a block; bounds the memory
 _TRUE_METRES = 0.01  # how far from 1 the scale of a CRS may be for its metres to count as metres on the ground
 
 
