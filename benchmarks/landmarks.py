@@ -1,6 +1,8 @@
 """PBF to landmarks, ours beside quackosm and pyrosm, on a synthetic city: time and peak memory in one run.
 
-    python -m venv peers && peers/bin/pip install quackosm pyrosm
+    python -m venv peers
+    peers/bin/pip install quackosm pyrosm duckdb==1.5.5 duckdb-extensions duckdb-extension-spatial
+    peers/bin/python -c 'from duckdb_extensions import import_extension; import_extension("spatial")'
     .venv/bin/python benchmarks/landmarks.py --peer-python peers/bin/python
 
 The city (`--blocks` a side) is written with pyosmium: streets that share nodes at their crossings, buildings
@@ -8,7 +10,8 @@ with addresses, multipolygons with holes, trees, shops, and things that cannot b
 gaps, as in an extract. Each reader runs in a process of its own, in turn, `--rounds` times, into one GeoParquet
 file with geometries and tags; the peers are told to keep features that carry any key of our taxonomy (they
 neither judge visibility by whole tags nor measure areas, as ours does). Peak memory is that of the process
-with its children. The median of the rounds counts.
+with its children. The median of the rounds counts. quackosm 0.19 does not run with DuckDB 2; the extension
+of DuckDB that it needs comes from the package index here, so that nothing is downloaded during the run.
 """
 
 import argparse

@@ -12,7 +12,8 @@ import osmium
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
-from osmium.osm import Node, Way
+from osmium.osm import Way
+from osmium.osm.types import OSMEntity
 
 _FORMAT = "opl,add_metadata=none,locations_on_ways=true"
 _NODE_FIELDS = ("id", "tags", "x", "y")
@@ -45,7 +46,7 @@ class Columns(NamedTuple):
         return len(self.nodes) > 0
 
 
-def columns(entities: Iterable[Node | Way], size: int) -> Iterator[Columns]:
+def columns(entities: Iterable[OSMEntity], size: int) -> Iterator[Columns]:
     """Yield tagged nodes and ways, whose locations are known, in runs of one type and at most `size`."""
     # The loop runs for every feature of a country, so it does nothing but hand entities over.
     with tempfile.TemporaryDirectory() as folder:

@@ -12,6 +12,7 @@ import osmium
 import pyarrow as pa
 import pyarrow.compute as pc
 import shapely
+from osmium.osm.types import OSMEntity
 
 from geomammut.errors import UserError
 from geomammut.landmarks.features import (
@@ -100,13 +101,11 @@ def _reading(path: Path, outlines: Iterable[int], folder: Path) -> osmium.FilePr
     return reading
 
 
-def _without_areas(
-    reading: osmium.FileProcessor, areas: list[tuple[int, str]]
-) -> Iterator[osmium.osm.Node | osmium.osm.Way]:
+def _without_areas(reading: osmium.FileProcessor, areas: list[tuple[int, str]]) -> Iterator[OSMEntity]:
     """Yield nodes and ways; put the areas among them into `areas`."""
     wkb = osmium.geom.WKBFactory()
     for entity in reading:
-        if type(entity) is not osmium.osm.Area:
+        if not isinstance(entity, osmium.osm.Area):
             yield entity
         elif entity.num_rings()[0]:
             areas.append((entity.orig_id(), wkb.create_multipolygon(entity)))
