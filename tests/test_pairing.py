@@ -207,8 +207,10 @@ def test_a_landmark_over_many_cells_is_carried_in_pieces() -> None:
     wanted = np.unique(grid.cells_of(lon, lat))
     index, cells, pieces = grid.cover(np.array([country], dtype=object), wanted)
     assert len(index) > 1000 and len(np.unique(cells)) == len(cells)
-    assert shapely.get_num_coordinates(pieces).sum() < 20 * len(pieces)
+    # All pieces together are hardly more than the country: none carries it whole.
+    assert shapely.get_num_coordinates(pieces).sum() < 2 * shapely.get_num_coordinates(country)
     inside = np.isin(grid.cells_of(lon, lat), cells)
     points = shapely.points(lon, lat)
     assert inside[shapely.contains(country, points)].all()
-    assert not inside[shapely.distance(country, points) > 0.1].any()
+    # A cell is 6.4 km wide: from corner to corner 0.107 degrees here, and a chip's reach more.
+    assert not inside[shapely.distance(country, points) > 0.15].any()

@@ -193,7 +193,7 @@ def measure(out: Path) -> None:
         for name in ("sao", "round"):
             image = heldout / "images" / f"{stem}.tif"
             segment(model, image, ", ".join(CLASSES), out / "masks" / f"{stem}-{name}.tif")
-    heatmap(model, heldout / "images" / "w0.tif", "a river", out / "heatmaps" / "a-river.png")
+    heatmap(model, heldout / "images" / "w0.tif", "a river", out / "heatmaps" / "w0-a-river.png")
 
 
 def write_logs(out: Path) -> None:

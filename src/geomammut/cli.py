@@ -9,12 +9,28 @@ import traceback
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
-from typer.core import TyperCommand
 
 from geomammut import __version__
+from geomammut.cli_options import (
+    Image,
+    ManyImages,
+    ModelName,
+    Overrides,
+    PairSet,
+    RecipeFile,
+    RecipeSeed,
+    Results,
+    Resume,
+    Seed,
+    Window,
+    local_ones_exist,
+    parse_bbox,
+    print_metrics,
+    print_path,
+)
 from geomammut.errors import explain
 
 app = typer.Typer(
@@ -57,35 +73,6 @@ def geomammut(
       geomammut demo
     """
     show_help(ctx)
-
-
-# Arguments that several verbs share.
-ModelName = Annotated[
-    str, typer.Option("--model", help="Model directory, hub id, or open_clip:NAME/TAG.", show_default=False)
-]
-Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
-RecipeSeed = Annotated[int | None, typer.Option(help="Replaces the recipe's seed.", show_default=False)]
-RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE.toml", exists=True, dir_okay=False)]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change one key of the recipe; repeat for more."),
-]
-Image = Annotated[Path, typer.Argument(metavar="IMAGE", exists=True, dir_okay=False)]
-PairSet = Annotated[Path, typer.Option("--out", "-o", help="The new pair set, a folder.", show_default=False)]
-Results = Annotated[Path, typer.Option("--out", "-o", help="The results, JSON.", show_default=False)]
-Window = Annotated[
-    int, typer.Option(min=0, help="Radius of the smooth attention, in patches; 0 is the plain value path.")
-]
-
-
-def parse_bbox(text: str) -> tuple[float, float, float, float]:
-    """Read `W,S,E,N` in degrees."""
-    try:
-        west, south, east, north = (float(number) for number in text.split(","))
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not four numbers W,S,E,N in degrees", param_hint="'--bbox'") from None
-    return west, south, east, north
 
 
 @app.command()
@@ -133,26 +120,12 @@ def landmarks(
     print_path(landmarks(source, out, bbox=parse_bbox(bbox) if bbox is not None else None, seed=seed))
 
 
-class ManyImages(TyperCommand):
-    """Reads `--imagery a.tif b.tif`, which is what a shell makes of `--imagery *.tif`."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        spread: list[str] = []
-        more = False  # whether a word that is no option is one more path of --imagery
-        for word in args:
-            if word.startswith("-"):
-                more = word == "--imagery" or word.startswith("--imagery=")
-            elif more and spread[-1] != "--imagery":
-                spread.append("--imagery")
-            spread.append(word)
-        return super().parse_args(ctx, spread)
-
-
 @pairs.command("landmarks", cls=ManyImages)
 def pairs_landmarks(
     imagery: Annotated[
         list[str],
         typer.Option(
+            callback=local_ones_exist,
             metavar="PATH...",
             help="GeoTIFFs, folders of them, .mbtiles, folders of XYZ tiles, STAC; paths or addresses.",
             show_default=False,
@@ -548,17 +521,6 @@ def model_import(
 app.add_typer(pairs, name="pairs", help="Make and check sets of image–caption pairs.")
 app.add_typer(evaluate, name="eval", help="Measure a model: retrieval, classification, segmentation.")
 app.add_typer(model, name="model", help="Look at a model, or bring one in.")
-
-
-def print_path(path: Path) -> None:
-    typer.echo(str(path))
-
-
-def print_metrics(results: dict[str, Any], out: Path) -> None:
-    for name, value in results["metrics"].items():
-        if isinstance(value, int | float):
-            typer.echo(f"{name:16} {value:6.2f}")
-    print_path(out)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

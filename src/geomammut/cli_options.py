@@ -1,0 +1,68 @@
+"""What the verbs of the command line share: their common options, and how some words are read."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+ModelName = Annotated[
+    str, typer.Option("--model", help="Model directory, hub id, or open_clip:NAME/TAG.", show_default=False)
+]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
+RecipeSeed = Annotated[int | None, typer.Option(help="Replaces the recipe's seed.", show_default=False)]
+RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE.toml", exists=True, dir_okay=False)]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one key of the recipe; repeat for more."),
+]
+Image = Annotated[Path, typer.Argument(metavar="IMAGE", exists=True, dir_okay=False)]
+PairSet = Annotated[Path, typer.Option("--out", "-o", help="The new pair set, a folder.", show_default=False)]
+Results = Annotated[Path, typer.Option("--out", "-o", help="The results, JSON.", show_default=False)]
+Window = Annotated[
+    int, typer.Option(min=0, help="Radius of the smooth attention, in patches; 0 is the plain value path.")
+]
+
+
+def parse_bbox(text: str) -> tuple[float, float, float, float]:
+    """Read `W,S,E,N` in degrees."""
+    try:
+        west, south, east, north = (float(number) for number in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not four numbers W,S,E,N in degrees", param_hint="'--bbox'") from None
+    return west, south, east, north
+
+
+def local_ones_exist(paths: list[str]) -> list[str]:
+    """Refuse a local path where nothing is; addresses are asked later."""
+    for path in paths:
+        if "://" not in path and not path.startswith("/vsi") and not Path(path).exists():
+            raise typer.BadParameter(f"path {path!r} does not exist", param_hint="'--imagery'")
+    return paths
+
+
+class ManyImages(TyperCommand):
+    """Reads `--imagery a.tif b.tif`, which is what a shell makes of `--imagery *.tif`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        spread: list[str] = []
+        more = False  # whether a word that is no option is one more path of --imagery
+        for word in args:
+            if word.startswith("-"):
+                more = word == "--imagery" or word.startswith("--imagery=")
+            elif more and spread[-1] != "--imagery":
+                spread.append("--imagery")
+            spread.append(word)
+        return super().parse_args(ctx, spread)
+
+
+def print_path(path: Path) -> None:
+    typer.echo(str(path))
+
+
+def print_metrics(results: dict[str, Any], out: Path) -> None:
+    for name, value in results["metrics"].items():
+        if isinstance(value, int | float):
+            typer.echo(f"{name:16} {value:6.2f}")
+    print_path(out)
