@@ -17,10 +17,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import geomammut
 from geomammut import cli
+from geomammut.cli.options import parse_bbox
 from geomammut.errors import UserError
 
-SOURCE = Path(cli.__file__).parent
+SOURCE = Path(geomammut.__file__).parent
 
 # Each verb as it is typed, its public function, and the module where that is at home.
 VERBS = {
@@ -429,7 +431,7 @@ degrees = st.floats(min_value=-180, max_value=180)
 
 @given(st.tuples(degrees, degrees, degrees, degrees))
 def test_a_bbox_is_read_as_written(box: tuple[float, float, float, float]) -> None:
-    assert cli.parse_bbox(",".join(map(repr, box))) == box
+    assert parse_bbox(",".join(map(repr, box))) == box
 
 
 def test_bare_command_shows_the_verbs(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,100 @@
+"""The verbs of measuring."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from geomammut.cli.options import ModelName, Results, Seed, Window, print_metrics
+
+
+def eval_retrieval(
+    model: ModelName,
+    out: Results,
+    annotations: Annotated[Path | None, typer.Option(help="Captions in Karpathy's JSON layout.", exists=True)] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of its images.", exists=True, file_okay=False)] = None,
+    split: Annotated[str | None, typer.Option(help="train, val or test.")] = None,
+    pairs: Annotated[
+        Path | None, typer.Option(help="A pair set, instead of the three.", exists=True, file_okay=False)
+    ] = None,
+    protocol: Annotated[
+        Literal["instance", "skyscript"],
+        typer.Option(help="All captions kept; or skyscript: prefixed, de-duplicated."),
+    ] = "instance",
+    seed: Seed = 0,
+) -> None:
+    """Measure image→text and text→image recall at 1, 5 and 10.
+
+    \b
+    Examples:
+      geomammut eval retrieval --model runs/rsicd --pairs heldout_pairs -o recall.json
+      geomammut eval retrieval --model open_clip:ViT-B-32/weights.safetensors \\
+          --annotations dataset_rsicd.json --images RSICD_images --split val -o recall.json
+    """
+    from geomammut.evaluation.retrieval import eval_retrieval
+
+    results = eval_retrieval(
+        model,
+        out,
+        annotations=annotations,
+        images=images,
+        split=split,
+        pairs=pairs,
+        protocol=protocol,
+        seed=seed,
+    )
+    print_metrics(results, out)
+
+
+def eval_classification(
+    model: ModelName,
+    images: Annotated[Path, typer.Option(help="A folder of folders, one a class.", exists=True, file_okay=False)],
+    out: Results,
+    prompts: Annotated[
+        str, typer.Option(help="recipe, skyscript, remoteclip, or a file of one template a line.")
+    ] = "recipe",
+    classnames: Annotated[
+        Path | None,
+        typer.Option(help="JSON: folder name → class name or names.", exists=True, dir_okay=False),
+    ] = None,
+    seed: Seed = 0,
+) -> None:
+    """Measure zero-shot classification of scenes.
+
+    \b
+    Example:
+      geomammut eval classification --model runs/rsicd --images ucm -o ucm.json
+    """
+    from geomammut.evaluation.classification import eval_classification
+
+    results = eval_classification(model, images, out, prompts=prompts, classnames=classnames, seed=seed)
+    print_metrics(results, out)
+
+
+def eval_segmentation(
+    model: ModelName,
+    images: Annotated[Path, typer.Option(help="Folder of images.", exists=True, file_okay=False)],
+    masks: Annotated[Path, typer.Option(help="Folder of masks of the same stems.", exists=True, file_okay=False)],
+    classes: Annotated[
+        Path,
+        typer.Option(help="JSON: each class's name, mask value and prompts.", exists=True, dir_okay=False),
+    ],
+    out: Results,
+    window: Window = 1,
+    method: Annotated[
+        Literal["sao", "attention"],
+        typer.Option(help="Smooth attention, or the raw last cross-attention block."),
+    ] = "sao",
+    seed: Seed = 0,
+) -> None:
+    """Measure zero-shot segmentation by words against masks.
+
+    \b
+    Example:
+      geomammut eval segmentation --model runs/rsicd --images dubai/images --masks dubai/masks \\
+          --classes dubai/classes.json -o dubai.json
+    """
+    from geomammut.evaluation.segmentation import eval_segmentation
+
+    results = eval_segmentation(model, images, masks, classes, out, window=window, method=method, seed=seed)
+    print_metrics(results, out)

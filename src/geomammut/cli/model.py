@@ -1,0 +1,40 @@
+"""The verbs of models as they are."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from geomammut.cli.options import Seed, print_path
+
+
+def model_info(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Directory, hub id or open_clip:NAME/TAG.")],
+    seed: Seed = 0,
+) -> None:
+    """Tell what a model is: its sizes and its number of parameters.
+
+    \b
+    Example:
+      geomammut model info runs/rsicd
+    """
+    from geomammut.model.load import model_info
+
+    typer.echo(json.dumps(model_info(model, seed=seed), indent=2, ensure_ascii=False, default=str))
+
+
+def model_import(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="An openMaMMUT folder or hub id.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The new model's folder.", show_default=False)],
+    seed: Seed = 0,
+) -> None:
+    """Write another project's MaMMUT as a model directory of ours.
+
+    \b
+    Example:
+      geomammut model import laion/openMaMMUT-ViT-L-14-DataComp-1.4B-s12.8B-b180K -o models/openmammut
+    """
+    from geomammut.model.load import model_import
+
+    print_path(model_import(source, out, seed=seed))

@@ -1,0 +1,192 @@
+"""The verbs of pair sets."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from geomammut.cli.options import PairSet, Seed, local_ones_exist, print_path
+
+
+def pairs_landmarks(
+    imagery: Annotated[
+        list[str],
+        typer.Option(
+            callback=local_ones_exist,
+            metavar="PATH...",
+            help="GeoTIFFs, folders of them, .mbtiles, folders of XYZ tiles, STAC; paths or addresses.",
+            show_default=False,
+        ),
+    ],
+    landmarks: Annotated[Path, typer.Option(help="What `geomammut landmarks` wrote.", exists=True, show_default=False)],
+    out: PairSet,
+    size: Annotated[int, typer.Option(min=16, help="Width and height of a chip, pixels.")] = 224,
+    gsd: Annotated[float, typer.Option(min=0.01, help="Ground sample distance, metres per pixel.")] = 1.0,
+    area: Annotated[
+        Path | None,
+        typer.Option(help="GeoJSON polygons: only chips wholly inside are made.", exists=True, dir_okay=False),
+    ] = None,
+    centred: Annotated[
+        bool, typer.Option("--centred", help="Centre chips on landmarks, at most one in a cell of the grid.")
+    ] = False,
+    resampling: Annotated[
+        Literal["nearest", "bilinear", "cubic", "average"], typer.Option(help="For pixels that do not fit the chips'.")
+    ] = "cubic",
+    jpeg_quality: Annotated[int, typer.Option(min=1, max=100, help="Of the chips' pictures.")] = 90,
+    writer: Annotated[
+        Literal["template", "google", "openai"],
+        typer.Option(help="Who writes captions: templates (offline), Gemini, any OpenAI-compatible server."),
+    ] = "template",
+    model: Annotated[str | None, typer.Option(help="The writer's language model.", show_default=False)] = None,
+    batch: Annotated[
+        bool, typer.Option("--batch", help="Ask Gemini by its Batch API: half the price, within a day.")
+    ] = False,
+    concurrency: Annotated[int, typer.Option(min=1, help="Requests under way at the same time.")] = 8,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for an answer.")] = 90.0,
+    requests_per_minute: Annotated[
+        float | None, typer.Option(min=0.1, help="Ask no faster.", show_default=False)
+    ] = None,
+    max_requests: Annotated[
+        int | None, typer.Option(min=0, help="Stop before more requests, earlier runs' too.", show_default=False)
+    ] = None,
+    max_cost: Annotated[
+        float | None, typer.Option(min=0, help="Stop before more US dollars, earlier runs' too.", show_default=False)
+    ] = None,
+    price_in: Annotated[
+        float | None, typer.Option(min=0, help="US dollars for a million tokens in.", show_default=False)
+    ] = None,
+    price_out: Annotated[
+        float | None, typer.Option(min=0, help="US dollars for a million tokens out.", show_default=False)
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only tell the requests, tokens and cost to come.")
+    ] = False,
+    partition: Annotated[int, typer.Option(min=1, help="Chips worked on at a time: bounds the memory.")] = 4096,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Work on a Ray cluster: its address, auto, or local for one on this machine.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Seed = 0,
+) -> None:
+    """Caption chips of imagery by the landmarks seen in them.
+
+    A run that was stopped or killed goes on where it was; the answers of a language model are kept in
+    OUT.answers.sqlite.
+
+    \b
+    Examples:
+      geomammut pairs landmarks --imagery mosaic.tif --landmarks landmarks.parquet -o pairs --gsd 0.6
+      geomammut pairs landmarks --imagery mosaic.tif --landmarks landmarks.parquet -o pairs --gsd 0.6 \\
+          --writer google --model gemini-2.5-flash-lite --max-cost 20 --dry-run
+    """
+    from geomammut.pairs.landmarks import pairs_landmarks
+
+    made = pairs_landmarks(
+        imagery,
+        landmarks,
+        out,
+        size=size,
+        gsd=gsd,
+        area=area,
+        centred=centred,
+        resampling=resampling,
+        jpeg_quality=jpeg_quality,
+        writer=writer,
+        model=model,
+        batch=batch,
+        concurrency=concurrency,
+        timeout=timeout,
+        requests_per_minute=requests_per_minute,
+        max_requests=max_requests,
+        max_cost=max_cost,
+        price_in=price_in,
+        price_out=price_out,
+        dry_run=dry_run,
+        partition=partition,
+        ray=ray,
+        seed=seed,
+    )
+    if not dry_run:
+        print_path(made)
+
+
+def pairs_web(
+    table: Annotated[
+        Path,
+        typer.Argument(metavar="TABLE", help="url and alt-text: .csv, .tsv, .jsonl, .parquet.", exists=True),
+    ],
+    out: PairSet,
+    classifier: Annotated[
+        str | None,
+        typer.Option(help="A model that also judges the images, named as for --model.", show_default=False),
+    ] = None,
+    seed: Seed = 0,
+) -> None:
+    """Keep the aerial pictures of a table of urls and alt-text.
+
+    \b
+    Example:
+      geomammut pairs web table.csv -o web_pairs
+    """
+    from geomammut.pairs.web import pairs_web
+
+    print_path(pairs_web(table, out, classifier=classifier, seed=seed))
+
+
+def pairs_import(
+    annotations: Annotated[
+        Path,
+        typer.Option(help="Captions in Karpathy's JSON layout.", exists=True, show_default=False),
+    ],
+    images: Annotated[
+        Path, typer.Option(help="Folder of its images.", exists=True, file_okay=False, show_default=False)
+    ],
+    split: Annotated[str, typer.Option(help="train, val or test.", show_default=False)],
+    out: PairSet,
+    seed: Seed = 0,
+) -> None:
+    """Make a pair set of one split of a captioned benchmark.
+
+    \b
+    Example:
+      geomammut pairs import --annotations dataset_rsicd.json --images RSICD_images --split train -o rsicd
+    """
+    from geomammut.pairs.benchmark import pairs_import
+
+    print_path(pairs_import(annotations, images, split, out, seed=seed))
+
+
+def pairs_check(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", exists=True, file_okay=False)],
+    seed: Seed = 0,
+) -> None:
+    """Check a pair set whole, and tell what is in it.
+
+    \b
+    Example:
+      geomammut pairs check web_pairs
+    """
+    from geomammut.pairs.check import pairs_check
+
+    pairs_check(folder, seed=seed)
+
+
+def pairs_preview(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", exists=True, file_okay=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The sheet: .png, .jpg or .webp.", show_default=False)],
+    count: Annotated[int, typer.Option(min=1, max=400, help="How many pairs.")] = 12,
+    seed: Seed = 0,
+) -> None:
+    """Draw pairs on a sheet, with landmark outlines and captions.
+
+    \b
+    Example:
+      geomammut pairs preview pairs -o sheet.png
+    """
+    from geomammut.pairs.preview import pairs_preview
+
+    print_path(pairs_preview(folder, out, count=count, seed=seed))
