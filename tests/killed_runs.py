@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,10 +55,13 @@ def run_and_kill(
             process = subprocess.Popen(command, env=environment, stdout=told, stderr=told)
         try:
             if most is None:
-                code = process.wait(limit_s)
-                assert code == 0, f"{code}: {(folder / 'told.txt').read_text()[-2000:]}"
+                assert process.wait(limit_s) == 0, (folder / "told.txt").read_text()[-2000:]
                 break
-            _wait_for(lambda least=most: sum(server.paid.values()) >= least, process, limit_s)
+            end = time.monotonic() + limit_s
+            while sum(server.paid.values()) < most:
+                assert process.poll() is None, (folder / "told.txt").read_text()[-2000:]
+                assert time.monotonic() < end, "the run stands still"
+                time.sleep(0.005)
             if not at_once:
                 server.hold()
                 time.sleep(0.5)
@@ -81,11 +83,3 @@ def stored(out: Path) -> int:
         return store.spent().answers
     finally:
         store.close()
-
-
-def _wait_for(reached: Callable[[], bool], process: subprocess.Popen[bytes], limit_s: float) -> None:
-    end = time.monotonic() + limit_s
-    while not reached():
-        assert process.poll() is None, "the run ended before it could be killed"
-        assert time.monotonic() < end, "the run stands still"
-        time.sleep(0.005)

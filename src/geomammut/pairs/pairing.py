@@ -7,7 +7,7 @@ cell an R-tree finds what is visible in which chip. A chip lies in one cell, so 
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -256,12 +256,12 @@ def seen(cells: daft.DataFrame, plan: GridPlan, rarity: Mapping[str, float]) -> 
     size, gsd_m = plan.size, plan.gsd_m
 
     @daft.func.batch(return_dtype=DataType.python(), use_process=False, batch_size=1)
-    def see(blocks: daft.Series, landmarks: daft.Series) -> list[SeenCell]:
+    def see(blocks: daft.Series, landmarks: daft.Series) -> daft.Series:
         near = landmarks.to_arrow()
-        return [
+        return _objects(
             steadily(see_chips, parts, _table(near[row]), size=size, gsd_m=gsd_m, rarity=rarity)
             for row, parts in enumerate(blocks.to_pylist())
-        ]
+        )
 
     return cells.select("cell", see(cells["blocks"], cells["landmarks"]).alias("seen"))
 
@@ -313,11 +313,16 @@ def found(cells: daft.DataFrame, chips: ChipPlan, seed: int) -> daft.DataFrame:
     """Cut the chips in which landmarks are visible: a `FoundCell` in the column `found`."""
 
     @daft.func.batch(return_dtype=DataType.python(), use_process=False, batch_size=1)
-    def find(cell: daft.Series, seen: daft.Series) -> list[FoundCell]:
+    def find(cell: daft.Series, seen: daft.Series) -> daft.Series:
         rows = zip(cell.to_pylist(), seen.to_pylist(), strict=True)
-        return [steadily(cut_chips, number, in_cell, chips, seed) for number, in_cell in rows]
+        return _objects(steadily(cut_chips, number, in_cell, chips, seed) for number, in_cell in rows)
 
     return cells.select("cell", find(cells["cell"], cells["seen"]).alias("found"))
+
+
+def _objects(values: Iterable[object]) -> daft.Series:
+    # Left to guess the type, Daft loads torch to see whether they are tensors: seconds for each process.
+    return daft.Series.from_pylist(list(values), dtype=DataType.python())
 
 
 def cut_chips(cell: int, in_cell: SeenCell, chips: ChipPlan, seed: int) -> FoundCell:
