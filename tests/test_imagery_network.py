@@ -3,7 +3,9 @@
 import json
 import re
 import threading
+import zlib
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -11,12 +13,14 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
+import pystac
 import pytest
 import rasterio
 from affine import Affine
 from rasterio.shutil import copy
 
 from geomammut.errors import UserError
+from geomammut.imagery import addresses, documents
 from geomammut.imagery.chips import chips
 from geomammut.imagery.sources import open_sources
 
@@ -24,11 +28,16 @@ WEST, NORTH = 499_968.0, 5_400_064.0
 
 
 class Server(SimpleHTTPRequestHandler):
-    """Serves a folder with ranges, as object stores do, and a STAC API's search in pages of two."""
+    """Serves a folder with ranges, as object stores do, and a STAC API's search in pages of two.
+
+    What is named `locked` needs the query `locked`; `packed` is sent compressed.
+    """
 
     sent: ClassVar[dict[str, int]] = {}
     items: ClassVar[list[dict[str, Any]]] = []
-    searches: ClassVar[list[dict[str, list[str]]]] = []
+    searches: ClassVar[list[dict[str, list[Any]]]] = []
+    pages_by_post: ClassVar[bool] = False
+    locked: ClassVar[str] = ""
 
     def do_GET(self) -> None:
         address = urlsplit(self.path)
@@ -36,10 +45,16 @@ class Server(SimpleHTTPRequestHandler):
             self.search(parse_qs(address.query))
             return
         path = Path(self.translate_path(self.path))
+        if path.name.startswith("locked") and Server.locked not in address.query:
+            self.send_error(403)
+            return
         if not path.is_file():
             self.send_error(404)
             return
         content = path.read_bytes()
+        if path.name.startswith("packed"):
+            self.answer(zlib.compress(content), "deflate")
+            return
         wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         first = int(wanted[1]) if wanted else 0
         last = min(int(wanted[2]), len(content) - 1) if wanted and wanted[2] else len(content) - 1
@@ -53,15 +68,27 @@ class Server(SimpleHTTPRequestHandler):
         self.wfile.write(part)
         Server.sent[address.path] = Server.sent.get(address.path, 0) + len(part)
 
-    def search(self, query: dict[str, list[str]]) -> None:
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.search({name: value if isinstance(value, list) else [value] for name, value in asked.items()})
+
+    def search(self, query: dict[str, list[Any]]) -> None:
         Server.searches.append(query)
         start = int(query.get("token", ["0"])[0])
         page: dict[str, Any] = {"type": "FeatureCollection", "features": Server.items[start : start + 2], "links": []}
         if start + 2 < len(Server.items):
-            page["links"] = [{"rel": "next", "href": f"/search?collections=c&token={start + 2}"}]
-        body = json.dumps(page).encode()
+            following: dict[str, Any] = {"rel": "next", "href": f"/search?collections=c&token={start + 2}"}
+            if Server.pages_by_post:
+                asked = {"collections": ["c"], "limit": 2, "token": start + 2}
+                following |= {"href": "/search", "method": "POST", "body": asked}
+            page["links"] = [following]
+        self.answer(json.dumps(page).encode())
+
+    def answer(self, body: bytes, encoding: str | None = None) -> None:
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
+        if encoding:
+            self.send_header("Content-Encoding", encoding)
         self.end_headers()
         self.wfile.write(body)
 
@@ -72,6 +99,7 @@ class Server(SimpleHTTPRequestHandler):
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[str]:
     Server.sent, Server.items, Server.searches = {}, [], []
+    Server.pages_by_post, Server.locked = False, ""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Server, directory=tmp_path))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -241,3 +269,107 @@ def test_what_is_no_stac_is_told_in_one_line(tmp_path: Path, address: str, conte
         with pytest.raises(UserError) as caught:
             open_sources([location])
         assert location.rsplit("/", 1)[-1] in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_signed_link_keeps_its_signature(tmp_path: Path, address: str) -> None:
+    """A server that refuses what comes without `?sig=`; nothing but the path tells what a link leads to."""
+    write_cog(tmp_path / "locked.tif", texture())
+    write(
+        tmp_path / "locked.json", item("signed", {"visual": cog_asset(f"{address}/locked.tif?sig=abc%2Fd&se=2.json")})
+    )
+    Server.locked = "sig=abc%2Fd"
+    for location in (f"{address}/locked.tif?sig=abc%2Fd&se=2.json", f"{address}/locked.json?sig=abc%2Fd&x=a.tif"):
+        (source,) = open_sources([location])
+        assert source.name in ("locked.tif", "signed")
+        assert len(list(chips([source], size=128, gsd_m=1.0))) == 1
+    with pytest.raises(UserError, match="cannot be read"):
+        open_sources([f"{address}/locked.json"])
+
+
+def test_a_search_is_paged_by_post_where_the_api_asks_for_it(tmp_path: Path, address: str) -> None:
+    for number in range(3):
+        write_cog(tmp_path / f"{number}.tif", texture(seed=number), east=number * 128)
+    Server.items = [item(f"scene-{number}", {"visual": cog_asset(f"{address}/{number}.tif")}) for number in range(3)]
+    Server.pages_by_post = True
+    sources = open_sources([f"{address}/search?collections=c&limit=2"])
+    assert [source.name for source in sources] == ["scene-0", "scene-1", "scene-2"]
+    assert Server.searches[1] == {"collections": ["c"], "limit": [2], "token": [2]}
+
+
+def test_the_items_of_an_apis_collection_are_followed(tmp_path: Path, address: str) -> None:
+    write_cog(tmp_path / "0.tif", texture())
+    Server.items = [item("scene", {"visual": cog_asset(f"{address}/0.tif")})]
+    links = [{"rel": "items", "href": f"{address}/search"}, {"rel": "parent", "href": address}]
+    collection = {"type": "Collection", "stac_version": "1.0.0", "id": "c", "description": "d", "links": links}
+    write(tmp_path / "collections" / "c", collection)
+    assert [source.name for source in open_sources([f"{address}/collections/c"])] == ["scene"]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_document_without_end_is_not_taken_in(
+    tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch, packed: bool
+) -> None:
+    monkeypatch.setattr(documents, "MAX_BYTES", 1 << 20)
+    (tmp_path / ("packed.json" if packed else "endless.json")).write_bytes(b" " * (3 << 20))
+    name = "packed.json" if packed else "endless.json"
+    with pytest.raises(UserError, match="larger than 1 MiB") as caught:
+        open_sources([f"{address}/{name}"])
+    assert "\n" not in str(caught.value)
+    assert Server.sent.get("/endless.json", 0) <= 3 << 20
+
+
+def test_a_document_nested_without_end_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "deep.json").write_text("[" * 200_000)
+    with pytest.raises(UserError, match="deep.json cannot be read"):
+        open_sources([tmp_path / "deep.json"])
+
+
+def test_a_self_contained_catalog_of_pystac_is_walked(tmp_path: Path, address: str) -> None:
+    catalog = pystac.Catalog("c", "d")
+    for number in range(2):
+        child = pystac.Catalog(f"year-{number}", "d")
+        catalog.add_child(child)
+        made = pystac.Item(f"scene-{number}", None, None, datetime(2021, 6, 30, tzinfo=UTC), {})
+        made.add_asset("visual", pystac.Asset(f"../../pictures/{number}.tif", media_type=pystac.MediaType.COG))
+        child.add_item(made)
+        (tmp_path / "pictures").mkdir(exist_ok=True)
+        write_cog(tmp_path / "pictures" / f"{number}.tif", texture(seed=number), east=number * 128)
+    # pystac counts an asset's relative address from its item, and keeps it as it is.
+    for each in catalog.get_items(recursive=True):
+        each.assets["visual"].href = f"../../../pictures/{each.id[-1]}.tif"
+    catalog.normalize_and_save(str(tmp_path / "stac"), pystac.CatalogType.SELF_CONTAINED)
+    for location in (tmp_path / "stac" / "catalog.json", f"{address}/stac/catalog.json"):
+        assert [source.name for source in open_sources([location])] == ["scene-0", "scene-1"]
+
+
+@pytest.mark.parametrize(
+    ("base", "href", "there"),
+    [
+        ("s3://bucket/a/item.json", "./b.tif", "s3://bucket/a/b.tif"),
+        ("s3://bucket/a/item.json", "../b.tif", "s3://bucket/b.tif"),
+        ("s3://bucket/a/item.json", "/b.tif", "s3://bucket/b.tif"),
+        ("s3://bucket/a/item.json", "https://host/b.tif?sig=1", "https://host/b.tif?sig=1"),
+        ("https://host/a/item.json?sig=1", "b.tif", "https://host/a/b.tif"),
+        ("https://host/a/item.json", "b.tif?sig=a%2Fb", "https://host/a/b.tif?sig=a%2Fb"),
+    ],
+)
+def test_a_link_is_seen_from_its_document(base: str, href: str, there: str) -> None:
+    assert addresses.joined(base, href) == there
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "stac"),
+    [
+        ("s3://bucket/item.json", True, True),
+        ("/vsis3/bucket/item.json", True, True),
+        ("https://host/a.tif?x=b.json", True, False),
+        ("https://host/item.json?sig=1", True, True),
+        ("https://host/search?collections=a", True, True),
+        ("folder/search", False, False),
+        ("a.json", False, True),
+        ("a:b.tif", False, False),
+        ("http://[bad", True, False),
+    ],
+)
+def test_what_a_word_names(text: str, address: bool, stac: bool) -> None:
+    assert (addresses.is_address(text), addresses.is_stac(text)) == (address, stac)

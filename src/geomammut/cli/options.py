@@ -6,6 +6,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from geomammut.imagery.addresses import is_address
+
 ModelName = Annotated[
     str, typer.Option("--model", help="Model directory, hub id, or open_clip:NAME/TAG.", show_default=False)
 ]
@@ -37,7 +39,7 @@ def parse_bbox(text: str) -> tuple[float, float, float, float]:
 def local_ones_exist(paths: list[str]) -> list[str]:
     """Refuse a local path where nothing is; addresses are asked later."""
     for path in paths:
-        if "://" not in path and not path.startswith("/vsi") and not Path(path).exists():
+        if not is_address(path) and not Path(path).exists():
             raise typer.BadParameter(f"path {path!r} does not exist", param_hint="'--imagery'")
     return paths
 

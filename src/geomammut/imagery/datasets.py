@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from urllib.parse import urlsplit
 
 import rasterio
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 
-VSI_PREFIXES = {"http": "/vsicurl/", "https": "/vsicurl/", "s3": "/vsis3/", "gs": "/vsigs/"}
+from geomammut.imagery.addresses import VSI_PREFIXES
+
 # A request is given up for good after some minutes; a raster's neighbours on a server are not asked for.
 _NETWORK = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
@@ -19,14 +19,6 @@ _NETWORK = {
     "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
     "GDAL_INGESTED_BYTES_AT_OPEN": "32768",
 }
-
-
-def gdal_address(address: str) -> str:
-    """Return an http(s), s3 or gs address as GDAL's virtual file systems name it; others as they are."""
-    scheme = urlsplit(address).scheme
-    if scheme in ("http", "https"):
-        return "/vsicurl/" + address
-    return VSI_PREFIXES[scheme] + address.split("://", 1)[1] if scheme in VSI_PREFIXES else address
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import numpy as np
 import pyproj
@@ -18,8 +17,9 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
 from geomammut.errors import UserError
-from geomammut.imagery.datasets import gdal_address, open_dataset
-from geomammut.imagery.stac import is_stac, stac_pictures
+from geomammut.imagery.addresses import gdal_address, is_address, is_stac, path_of, plain_address
+from geomammut.imagery.datasets import open_dataset
+from geomammut.imagery.stac import stac_pictures
 from geomammut.imagery.tiles import find_tiles, tile_level
 from geomammut.progress import console
 
@@ -100,12 +100,12 @@ def open_sources(paths: Sequence[str | Path]) -> list[ImagerySource]:
 
 
 def _open_path(path: str | Path) -> Iterator[ImagerySource]:
-    text = str(path)
+    text = plain_address(str(path))
     if is_stac(text):
         yield from _open_stac(text)
         return
-    if "://" in text or text.startswith("/vsi"):
-        yield _open_raster(gdal_address(text), Path(urlsplit(text).path).name)
+    if is_address(text):
+        yield _open_raster(gdal_address(text), Path(path_of(text)).name)
         return
     local = Path(path)
     if local.is_dir():

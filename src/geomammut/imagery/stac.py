@@ -1,22 +1,21 @@
 """STAC: the pictures of items, from a file, a static catalog or an API's search."""
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 from xml.sax.saxutils import escape
 
 import pystac
-from pystac_client.exceptions import APIError
-from pystac_client.stac_api_io import StacApiIO
 from rasterio.errors import RasterioError
 
 from geomammut.errors import UserError
-from geomammut.imagery.datasets import VSI_PREFIXES, gdal_address, open_dataset
+from geomammut.imagery.addresses import gdal_address, is_remote, joined, path_of
+from geomammut.imagery.datasets import open_dataset
+from geomammut.imagery.documents import DocumentReader, one_line
 
 # What a catalog points at is opened as a picture, never as a file that names other files (VRT and its kin).
 PICTURE_DRIVERS = ("GTiff", "JP2OpenJPEG", "PNG", "JPEG", "WEBP")
@@ -44,16 +43,6 @@ class StacPicture:
     acquired: str | None
 
 
-def is_stac(location: str) -> bool:
-    """Return whether this is the address of a STAC document: `.json`, `.geojson`, or a STAC API's
-    `…/search?…`, `…/items` or `…/items/ID`."""
-    address = urlsplit(location)
-    if address.scheme not in ("http", "https"):
-        return location.lower().endswith((".json", ".geojson"))
-    path = address.path.rstrip("/")
-    return path.lower().endswith((".json", ".geojson")) or bool(re.search(r"/(search|items|items/[^/.]+)$", path))
-
-
 def stac_pictures(location: str, left_out: Counter[str]) -> Iterator[StacPicture]:
     """Yield the picture of each item of a STAC document.
 
@@ -65,14 +54,14 @@ def stac_pictures(location: str, left_out: Counter[str]) -> Iterator[StacPicture
     A document from the network may point to http(s), s3 and gs addresses alone, never to files here.
 
     Args:
-        location: A file or an http(s) address.
+        location: A file or an http(s) or s3 address.
         left_out: Reason → items and links that gave no picture; added to.
 
     Raises:
         UserError: The document itself is missing or no STAC.
     """
-    reader = StacApiIO(timeout=(20, 60), max_retries=4)
-    document = _read(location, reader)
+    reader = DocumentReader()
+    document = reader.read(location)
     if not isinstance(document, dict) or document.get("type") not in (
         "Feature",
         "FeatureCollection",
@@ -84,15 +73,15 @@ def stac_pictures(location: str, left_out: Counter[str]) -> Iterator[StacPicture
         if count == _MAX_ITEMS:
             raise UserError(f"STAC {location} has more than {_MAX_ITEMS:,} items; narrow the search")
         try:
-            yield _picture(item, href, is_remote=_is_remote(location))
+            yield _picture(item, href)
         except ValueError as error:
-            left_out[_one_line(error)] += 1
+            left_out[one_line(error)] += 1
         except (KeyError, TypeError, AttributeError, pystac.STACError, pystac.STACTypeError):
             left_out["an item is no valid STAC item"] += 1
 
 
 def _items(
-    document: Mapping[str, Any], href: str, reader: StacApiIO, left_out: Counter[str], seen: set[str]
+    document: Mapping[str, Any], href: str, reader: DocumentReader, left_out: Counter[str], seen: set[str]
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield address and content of each item of a document and of those that it links to."""
     kind = document.get("type")
@@ -102,59 +91,50 @@ def _items(
         yield from _pages(document, href, reader, left_out)
     elif kind in ("Catalog", "Collection"):
         for link in document.get("links") or ():
-            if not isinstance(link, dict) or link.get("rel") not in ("child", "item"):
+            if not isinstance(link, dict) or link.get("rel") not in ("child", "item", "items"):
                 continue
             try:
-                there = _resolved(str(link.get("href")), href, is_remote=_is_remote(href))
+                there = _resolved(str(link.get("href")), href)
                 if there in seen:
                     continue
                 seen.add(there)
-                linked = _read(there, reader)
+                linked = reader.read(there)
             except (ValueError, UserError) as error:
-                left_out[_one_line(error)] += 1
+                left_out[one_line(error)] += 1
                 continue
             if isinstance(linked, dict):
                 yield from _items(linked, there, reader, left_out, seen)
 
 
 def _pages(
-    page: Mapping[str, Any], href: str, reader: StacApiIO, left_out: Counter[str]
+    page: Mapping[str, Any], href: str, reader: DocumentReader, left_out: Counter[str]
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the items of a search's pages; the API says where the next one is."""
-    while page:
+    while True:
         for item in page.get("features") or ():
             if isinstance(item, dict):
                 own = [link for link in item.get("links") or () if isinstance(link, dict) and link.get("rel") == "self"]
-                where = str(own[0].get("href")) if own and _is_remote(href) else href
-                yield where if _is_remote(where) else href, item
+                where = str(own[0].get("href")) if own and is_remote(href) else href
+                yield where if is_remote(where) else href, item
         links = [link for link in page.get("links") or () if isinstance(link, dict) and link.get("rel") == "next"]
-        if not links or not page.get("features") or not _is_remote(href):
+        if not links or not page.get("features") or not is_remote(href):
             return
         try:
-            following = pystac.Link.from_dict(links[0] | {"href": _resolved(str(links[0].get("href")), href, True)})
-            page = json.loads(reader.read_text(following))
-        except (ValueError, APIError) as error:
-            left_out[f"the next page of the search cannot be read ({_one_line(error)})"] += 1
+            page = reader.follow(links[0] | {"href": _resolved(str(links[0].get("href")), href)})
+            if not isinstance(page, dict):
+                raise ValueError("it is no item collection")
+        except ValueError as error:
+            left_out[f"the next page of the search cannot be read ({one_line(error)})"] += 1
             return
 
 
-def _read(location: str, reader: StacApiIO) -> Any:
-    try:
-        text = reader.read_text(location) if _is_remote(location) else Path(location).read_text(encoding="utf-8")
-        return json.loads(text)
-    except FileNotFoundError as error:
-        raise UserError(f"STAC {location} does not exist; give a STAC document") from error
-    except (OSError, ValueError, APIError) as error:
-        raise UserError(f"STAC {location} cannot be read ({_one_line(error)}); give a STAC document") from error
-
-
-def _picture(content: Mapping[str, Any], href: str, *, is_remote: bool) -> StacPicture:
+def _picture(content: Mapping[str, Any], href: str) -> StacPicture:
     item = pystac.Item.from_dict(dict(content), href=href)
     when = content["properties"].get("datetime") or content["properties"].get("start_datetime")
     acquired = str(when)[:19] if when else None
 
     def address(asset: pystac.Asset) -> str:
-        return gdal_address(_resolved(asset.href, href, is_remote=is_remote))
+        return gdal_address(_resolved(asset.href, href))
 
     chosen = _picture_asset(item)
     if chosen is not None:
@@ -175,7 +155,7 @@ def _picture_asset(item: pystac.Item) -> pystac.Asset | None:
         key: asset
         for key, asset in item.assets.items()
         if (asset.media_type or "").split(";")[0].strip().lower() in _RASTER_TYPES
-        or re.search(r"\.(tiff?|jp2)$", urlsplit(asset.href).path, re.IGNORECASE)
+        or re.search(r"\.(tiff?|jp2)$", path_of(asset.href), re.IGNORECASE)
     }
     if "visual" in rasters:
         return rasters["visual"]
@@ -230,29 +210,21 @@ def _stacked(datasets: list[str]) -> str:
     )
 
 
-def _is_remote(location: str) -> bool:
-    return urlsplit(location).scheme in ("http", "https")
-
-
-def _resolved(href: str, base: str, is_remote: bool) -> str:
+def _resolved(href: str, base: str) -> str:
     """Return `href` as seen from the document `base`.
 
     Raises:
         ValueError: The document came from the network and points elsewhere than there, or to an address
             of a kind that is not read.
     """
-    scheme = urlsplit(href).scheme
-    if is_remote:
-        joined = href if scheme else urljoin(base, href)
-        if urlsplit(joined).scheme not in VSI_PREFIXES or href.startswith("/vsi"):
+    if is_remote(base):
+        there = joined(base, href)
+        if not is_remote(there) or href.startswith("/vsi"):
             raise ValueError("a link of a remote catalog leads to something else than an http(s), s3 or gs address")
-        return joined
-    if scheme in VSI_PREFIXES:
+        return there
+    if is_remote(href):
         return href
+    scheme = urlsplit(href).scheme
     if scheme or href.startswith("/vsi"):
         raise ValueError(f"a link of the kind {scheme or '/vsi'} is not followed")
     return str(Path(base).parent / href)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
