@@ -7,6 +7,10 @@ from itertools import combinations
 import numpy as np
 from PIL import Image
 
+from geomammut.pairs.web_stages.fingerprints import fingerprint
+
+__all__ = ["duplicates_of", "fingerprint", "perceptual_hash"]
+
 MAX_DISTANCE = 6  # differing bits
 BLOCKS = 8
 BLOCK_BITS = 8
