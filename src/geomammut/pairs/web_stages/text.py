@@ -1,4 +1,8 @@
-"""Stage 1: does the alt-text speak of an image taken from above? All rows at once, by `web_keywords.toml`."""
+"""Stage 1: does the alt-text speak of an image taken from above? By the rules in `web_keywords.toml`, and a classifier.
+
+The rules are regular expressions over whole columns (Arrow's RE2). Each looks only at what the one before it
+let through: a net over the raw text leaves a tenth of the web's rows to be folded, and that a hundredth to judge.
+"""
 
 import re
 import tomllib
@@ -7,16 +11,23 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import daft
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from daft import Expression, col
-from daft.functions import length, normalize, regexp, regexp_extract, regexp_replace
+from daft import DataType, Series, col, lit
+from daft.functions import when
+
+if TYPE_CHECKING:
+    from geomammut.pairs.web_stages.text_classifier import TextClassifier
 
 RULES = Path(__file__).with_name("web_keywords.toml")
 ABSENT = "[\u0300-\u036f'’´`]"  # combining accents and apostrophes
+SPACES = r"[\s\pZ_-]+"
+RARE = "[^\x00-\x7f]|['`]"  # what no net over raw text can compare
+NO_WORDS, NO_KEYWORD, EXCLUDED = "no alt-text", "no keyword", "excluded phrase"
 
 
 @cache
@@ -27,12 +38,13 @@ def rules() -> Mapping[str, Any]:
 
 @dataclass(frozen=True)
 class TextPatterns:
-    """The rules as regular expressions over folded text (see `_folded`); linear-time syntax, no look-around.
+    """The rules as regular expressions (RE2) over folded text (see `folded`).
 
-    `anchors` is a plain list of strings, one of which stands in every text that `wanted` matches: two hundred
-    times faster, it decides most rows.
+    `anchors` is a plain list of strings, one of which stands in every text that `wanted` matches. `net` is wider
+    and for the text as it came, in any case: what it does not match has no anchor.
     """
 
+    net: str
     anchors: str
     wanted: str
     excluded: str
@@ -45,84 +57,110 @@ def text_patterns() -> TextPatterns:
     read = rules()
     gap = rf"(?: [^ ]+){{0,{read['gap']}}}? "
     wanted: list[str] = []
-    anchors: list[str] = []
+    anchors: set[str] = set()
     for language in read["languages"].values():
-        whole_words = language.get("whole_words", True)
-        wanted.append(_any_of(language["phrases"], whole_words))
-        anchors += language["phrases"]
+        wanted.append(_any_of(language["phrases"]))
+        anchors |= {fold_phrase(phrase) for phrase in language["phrases"]}
         for near in language.get("near", ()):
             wanted.append(_any_of(near["first"]) + gap + _any_of(near["then"]))
-            anchors += near[near["anchor"]]
+            anchors |= {fold_phrase(phrase) for phrase in near[near["anchor"]]}
+    plain = sorted(anchor.removesuffix("*") for anchor in anchors)
     return TextPatterns(
-        anchors="|".join(sorted({_fold(phrase).removesuffix("*") for phrase in anchors})),
+        net="|".join([RARE, *(anchor.replace(" ", SPACES) for anchor in plain if anchor.isascii())]),
+        anchors="|".join(plain),
         wanted="|".join(wanted),
         excluded=_any_of(phrase for phrases in read["excluded"].values() for phrase in phrases),
         dropped={reason: _any_of(phrases) for reason, phrases in read["dropped"].items()},
     )
 
 
-def text_stage(rows: pa.Table) -> pa.Table:
-    """Judge every alt-text.
+def text_stage(frame: daft.DataFrame, classifier: "TextClassifier | None" = None) -> daft.DataFrame:
+    """Judge every alt-text, lazily.
+
+    The rules alone keep the rows that have a keyword. With a classifier, a row without one is kept too where the
+    classifier gives it at least its threshold; what the rules exclude or drop stays dropped.
 
     Args:
-        rows: Table with a string column `alt_text` (nullable).
+        frame: Rows with a string column `alt_text` (nullable).
+        classifier: Ranks all rows, and rescues those that speak of a view from above without a keyword.
 
     Returns:
-        The table, in its order, with two more string columns: `reason` (null where the row is kept) and
-        `keyword` (the words that spoke for it, folded; null where none did).
+        The frame with three more columns: `reason` (string, null where the row is kept), `keyword` (string,
+        the words that spoke for it, folded; null where none did) and `text_score` (float32, the
+        classifier's probability; null without a classifier).
+    """
+    judged = frame.with_column("_judged", _judge_batch(col("alt_text")))
+    judged = judged.with_columns({name: col("_judged")[name] for name in ("reason", "keyword")}).exclude("_judged")
+    if classifier is None:
+        return judged.with_column("text_score", lit(None).cast(DataType.float32()))
+    rescued = (col("reason") == NO_KEYWORD) & (col("text_score") >= classifier.threshold)
+    return judged.with_column("text_score", classifier.expression(col("alt_text"))).with_column(
+        "reason", when(rescued, lit(None)).otherwise(col("reason"))
+    )
+
+
+def judge(alt_texts: pa.Array) -> pa.StructArray:
+    """Judge alt-texts by the rules alone.
+
+    Args:
+        alt_texts: [N] strings or nulls.
+
+    Returns:
+        [N] structs of `reason` and `keyword`, as `text_stage` has them.
     """
     patterns = text_patterns()
-    text = _folded(col("alt_text").fill_null(""))
-    found = (
-        daft.from_arrow(rows.select(["alt_text"]))
-        .select(length(text).alias("letters"), regexp(text, patterns.anchors).alias("anchored"))
-        .to_arrow()
+    texts = alt_texts.cast(pa.large_string()).fill_null("")
+    reasons = pc.if_else(pc.match_substring_regex(texts, r"[\pL\pN]"), NO_KEYWORD, NO_WORDS).cast(pa.large_string())
+    caught = pc.indices_nonzero(pc.match_substring_regex(texts, patterns.net, ignore_case=True))
+    left = folded(texts.take(caught))
+    anchored = pc.match_substring_regex(left, patterns.anchors)
+    places, left = caught.filter(anchored), left.filter(anchored)
+    found = _keywords(pc.replace_substring_regex(left, patterns.excluded, " ¦ "), patterns.wanted)
+    judged = pc.if_else(
+        found.is_valid(), None, pc.if_else(pc.match_substring_regex(left, patterns.wanted), EXCLUDED, NO_KEYWORD)
     )
-    reason: list[str | None] = pc.if_else(pc.equal(found["letters"], 0), "no alt-text", "no keyword").to_pylist()
-    keyword: list[str | None] = [None] * len(rows)
-    anchored = pc.indices_nonzero(found["anchored"])
-    for place, judged in zip(anchored.to_pylist(), _judge(rows.take(anchored), patterns), strict=True):
-        reason[place], keyword[place] = judged
-    for name, column in (("reason", reason), ("keyword", keyword)):
-        rows = rows.append_column(name, pa.array(column, pa.large_string()))
-    return rows
-
-
-def _judge(rows: pa.Table, patterns: TextPatterns) -> list[tuple[str | None, str | None]]:
-    """Return reason and keyword of the few rows that have an anchor."""
-    remaining = regexp_replace(col("text"), patterns.excluded, " ¦ ")
-    judged = (
-        daft.from_arrow(rows.select(["alt_text"]))
-        .select(_folded(col("alt_text")).alias("text"))
-        .select(
-            regexp_extract(remaining, patterns.wanted, 0).alias("keyword"),
-            regexp(col("text"), patterns.wanted).alias("wanted"),
-            *(regexp(col("text"), pattern).alias(reason) for reason, pattern in patterns.dropped.items()),
-        )
-        .to_pylist()
+    for reason, pattern in reversed(list(patterns.dropped.items())):
+        judged = pc.if_else(pc.and_(found.is_valid(), pc.match_substring_regex(left, pattern)), reason, judged)
+    return pa.StructArray.from_arrays(
+        [_put(reasons, places, judged), _put(pa.nulls(len(texts), pa.large_string()), places, found)],
+        ["reason", "keyword"],
     )
-    return [(_reason(row, patterns), row["keyword"]) for row in judged]
 
 
-def _reason(row: Mapping[str, Any], patterns: TextPatterns) -> str | None:
-    if row["keyword"] is None:
-        return "excluded phrase" if row["wanted"] else "no keyword"
-    return next((reason for reason in patterns.dropped if row[reason]), None)
+@daft.func.batch(return_dtype=DataType.struct({"reason": DataType.string(), "keyword": DataType.string()}))
+def _judge_batch(alt_texts: Series) -> Series:
+    return Series.from_arrow(judge(alt_texts.to_arrow()))
 
 
-def _folded(text: Expression) -> Expression:
-    """Return lower-case text without accents and apostrophes, its words set apart by single spaces."""
-    spaced = normalize(regexp_replace(text, "[-_]", " "), nfd_unicode=True, lowercase=True, white_space=True)
-    return regexp_replace(spaced, ABSENT, "")
+def folded(texts: pa.Array) -> pa.Array:
+    """Return lower-case texts without accents and apostrophes, their words set apart by single spaces."""
+    decomposed = pc.utf8_lower(pc.utf8_normalize(texts, form="NFD"))
+    return pc.replace_substring_regex(pc.replace_substring_regex(decomposed, ABSENT, ""), SPACES, " ")
 
 
-def _fold(phrase: str) -> str:
-    """Fold a phrase of the rules as `_folded` folds a text."""
-    decomposed = unicodedata.normalize("NFD", phrase.replace("-", " ").lower())
-    return re.sub(ABSENT, "", decomposed)
+def fold_phrase(phrase: str) -> str:
+    """Fold a phrase of the rules as `folded` folds texts."""
+    return re.sub(ABSENT, "", unicodedata.normalize("NFD", phrase).lower()).replace("-", " ")
 
 
-def _any_of(phrases: Iterable[str], whole_words: bool = True) -> str:
-    folded = (_fold(phrase) for phrase in phrases)
-    alternatives = "|".join(phrase[:-1] + r"\w*" if phrase.endswith("*") else phrase for phrase in folded)
-    return rf"\b(?:{alternatives})\b" if whole_words else f"(?:{alternatives})"
+def _keywords(texts: pa.Array, wanted: str) -> pa.Array:
+    """Return, of each text, the words that `wanted` matches, or null."""
+    return pc.struct_field(pc.extract_regex(texts, f"(?P<keyword>{wanted})"), "keyword")
+
+
+def _put(values: pa.Array, places: pa.Array, new: pa.Array) -> pa.Array:
+    """Return `values` with `new` at `places` (ascending)."""
+    mask = np.zeros(len(values), bool)
+    mask[places.to_numpy()] = True
+    return pc.replace_with_mask(values, mask, new.cast(values.type))
+
+
+def _any_of(phrases: Iterable[str]) -> str:
+    """Return a pattern for any of the phrases: whole words in Latin script, and any ending for a `*`."""
+    return "(?:" + "|".join(_bounded(fold_phrase(phrase)) for phrase in phrases) + ")"
+
+
+def _bounded(phrase: str) -> str:
+    start = r"\b" if phrase[0].isascii() else ""
+    end = r"\b" if phrase[-1].isascii() and not phrase.endswith("*") else ""
+    return f"{start}{phrase.removesuffix('*')}{end}"
