@@ -327,10 +327,19 @@ def test_geojson_reads_tags_and_ids_however_they_are_written(tmp_path: Path) -> 
     assert table.name["w12"] == 'Pit "A"' and table.name["w7"] is None
 
 
-def test_parts_of_one_feature_are_united(tmp_path: Path) -> None:
+def test_parts_of_one_feature_are_united(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     halves = [(shapely.box(x, 0, x + 0.001, 0.001), {"@id": "way/1", "natural": "water"}) for x in (0, 0.001)]
-    table = read_landmarks(landmarks(geojson(tmp_path / "a.geojson", *halves), tmp_path / "out.parquet"))
-    assert len(table) == 1 and table.geometry[0].equals(shapely.box(0, 0, 0.002, 0.001))
+    between = (shapely.box(1, 0, 1.001, 0.001), {"@id": "way/2", "landuse": "quarry"})
+    after = (shapely.box(2, 0, 2.001, 0.001), {"@id": "way/3", "landuse": "quarry"})
+    source = geojson(tmp_path / "a.geojson", halves[0], between, halves[1], after)
+    table = read_landmarks(landmarks(source, tmp_path / "out.parquet"))
+    assert list(table.landmark_id) == ["w2", "w1", "w3"]  # where the last part stands
+    assert table.geometry[1].equals(shapely.box(0, 0, 0.002, 0.001))
+    monkeypatch.setattr(attributes, "_BATCH", 1)  # a file of any size is read part by part
+    parts = landmarks(source, tmp_path / "parts.parquet")
+    assert pq.ParquetFile(parts).num_row_groups == 3
+    assert pq.read_table(parts).equals(pq.read_table(tmp_path / "out.parquet"))
+    assert record_of(parts) == record_of(tmp_path / "out.parquet")
 
 
 def test_a_geopackage_in_metres_with_two_layers_comes_out_in_degrees(tmp_path: Path) -> None:

@@ -4,15 +4,15 @@ import json
 import math
 import re
 import warnings
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import geopandas
 import numpy as np
+import numpy.typing as npt
 import pandas
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,6 +24,7 @@ from geomammut.errors import UserError
 from geomammut.files import content_id
 from geomammut.landmarks.features import BROKEN, CLOSED, HIDDEN, LINE, POINT, SHAPELESS, TAGS, Batch, Sieve
 from geomammut.landmarks.overture import is_overture, overture_tags
+from geomammut.landmarks.shapes import Floats, area_m2
 
 _TAG_COLUMNS = ("tags", "other_tags", "all_tags")
 _ID_COLUMNS = ("@id", "full_id", "osm_id", "osm_way_id", "osmid", "id")
@@ -45,35 +46,55 @@ class _Row(NamedTuple):
     geometry: BaseGeometry | None
 
 
+class _Part(NamedTuple):
+    """Rows of a feature table: what stands in their columns, and their geometries in EPSG:4326."""
+
+    records: list[dict[str, Any]]
+    geometries: list[BaseGeometry | None]
+
+    @property
+    def ids(self) -> Iterator[str]:
+        return map(_identify, self.records, self.geometries)
+
+
+class _Survey(NamedTuple):
+    """What a first reading of a table tells.
+
+    Attributes:
+        rows_of: Hash of an id → its rows, for ids with more than one.
+        untagged: Whether no row says anything, so that the features are taken for buildings.
+    """
+
+    rows_of: dict[int, int]
+    untagged: bool
+
+
 def read_attributes(path: Path, sieve: Sieve) -> Iterator[Batch]:
     """Yield the visible features of a `.geojson`, `.gpkg` or `.parquet` file, in the file's order.
 
     Tags are read from columns named as OpenStreetMap's keys, from `tags`/`other_tags` columns (a map,
-    JSON or hstore), or from Overture's columns. Rows of one id (a map cut at tile borders) are united.
-    Polygons without a single attribute besides identifiers are taken for buildings, which is what such
-    label files hold, if their sizes are those of buildings; the sieve notes it. Overture's files are read
-    part by part, the others whole.
+    JSON or hstore), or from Overture's columns. Rows of one id (a map cut at tile borders) are united,
+    and come where the last of them stands. Polygons without a single attribute besides identifiers are taken for
+    buildings, which is what such label files hold, if their sizes are those of buildings; the sieve notes it.
+
+    Files are read part by part, twice where rows may have to be united: of the first reading, 8 bytes a
+    feature stay in memory.
 
     Raises:
         UserError: The file cannot be read, has no CRS, or its rows say nothing that a category needs.
     """
     if path.suffix.lower() == ".parquet" and is_overture(_column_names(path)):
-        for table in _overture_tables(path):
-            records = table.drop(columns=table.geometry.name).to_dict("records")
-            tags = [overture_tags(record, sieve.taxonomy) for record in records]
-            ids = map(_identify, records, table.geometry)
-            yield _batch([_Row(*row) for row in zip(ids, tags, table.geometry, strict=True)], sieve)
+        for part in _parts(path):  # its ids are unique
+            tags = [overture_tags(record, sieve.taxonomy) for record in part.records]
+            yield _batch(list(map(_Row, part.ids, tags, part.geometries)), sieve)
         return
-    table = _read_table(path)
-    records = table.drop(columns=table.geometry.name).to_dict("records")
-    tags = [_tags(record) for record in records]
-    geometries = list(table.geometry)
-    if not any(key in sieve.taxonomy.keys for row in tags for key in row):
-        _take_for_buildings(path, table, sieve)
-        tags = [{"building": "yes", **row} for row in tags]
-    united = _united(map(_identify, records, geometries), tags, geometries, sieve)
-    while rows := list(islice(united, _BATCH)):
-        yield _batch(rows, sieve)
+    survey = _survey(path, sieve)
+    said = {"building": "yes"} if survey.untagged else {}
+    waiting: dict[int, list[_Row]] = {}
+    for part in _parts(path):
+        tags = [said | _tags(record) for record in part.records]
+        rows = map(_Row, part.ids, tags, part.geometries)
+        yield _batch(list(_united(rows, survey.rows_of, waiting, sieve)), sieve)
 
 
 def _batch(rows: list[_Row], sieve: Sieve) -> Batch:
@@ -102,9 +123,20 @@ def _readable(path: Path) -> Iterator[None]:
         raise UserError(f"{path} cannot be read as a table of features: {reason}") from error
 
 
-def _read_table(path: Path) -> geopandas.GeoDataFrame:
-    with _readable(path):
-        return _in_degrees(_read_layers(path), path)
+def _survey(path: Path, sieve: Sieve) -> _Survey:
+    hashes: list[npt.NDArray[np.int64]] = []
+    sizes = _Sizes()
+    untagged = True
+    for part in _parts(path):
+        hashes.append(np.fromiter(map(hash, part.ids), np.int64))
+        untagged = untagged and not any(key in sieve.taxonomy.keys for record in part.records for key in _tags(record))
+        if untagged:
+            sizes.add(part.geometries)
+    if untagged:
+        sieve.notes.append(sizes.taken_for_buildings(path))
+    found, counts = np.unique(np.concatenate([*hashes, np.empty(0, np.int64)]), return_counts=True)
+    often = counts > 1
+    return _Survey(dict(zip(found[often].tolist(), counts[often].tolist(), strict=True)), untagged)
 
 
 def _column_names(path: Path) -> list[str]:
@@ -112,34 +144,43 @@ def _column_names(path: Path) -> list[str]:
         return list(pq.read_schema(path).names)
 
 
-def _overture_tables(path: Path) -> Iterator[geopandas.GeoDataFrame]:
-    """Yield an Overture file part by part: it may hold a country, and its ids are unique."""
+def _parts(path: Path) -> Iterator[_Part]:
+    """Yield a file part by part, in its order; of a GeoPackage, layer after layer."""
     with _readable(path):
-        parquet = pq.ParquetFile(path)
-        geo = json.loads((parquet.schema_arrow.metadata or {}).get(b"geo", b"{}"))
-        column = geo.get("primary_column", "geometry")
-        crs = geo.get("columns", {}).get(column, {}).get("crs", "OGC:CRS84")  # GeoParquet's default
-        wanted = [name for name in parquet.schema_arrow.names if name not in _OVERTURE_UNUSED]
-        for rows in parquet.iter_batches(_BATCH, columns=wanted):
-            frame = rows.to_pandas()
-            shapes = shapely.from_wkb(frame[column].to_numpy(), on_invalid="ignore")
-            table = geopandas.GeoDataFrame(frame.drop(columns=column), geometry=shapes, crs=crs)
-            yield _in_degrees(table, path)
+        if path.suffix.lower() == ".parquet":
+            yield from _parquet_parts(path)
+            return
+        for layer, kind in pyogrio.list_layers(path):
+            if kind is None:
+                continue
+            with pyogrio.open_arrow(path, layer=layer, batch_size=_BATCH, use_pyarrow=True) as (meta, reader):
+                for rows in reader:
+                    yield _part(rows, meta["geometry_name"] or "wkb_geometry", meta["crs"], path)
 
 
-def _read_layers(path: Path) -> geopandas.GeoDataFrame:
-    if path.suffix.lower() == ".parquet":
-        return geopandas.read_parquet(path)
-    layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
-    tables = [_in_degrees(pyogrio.read_dataframe(path, layer=layer), path) for layer in layers]
-    return pandas.concat(tables, ignore_index=True)
+def _parquet_parts(path: Path) -> Iterator[_Part]:
+    parquet = pq.ParquetFile(path)
+    geo = json.loads((parquet.schema_arrow.metadata or {}).get(b"geo", b"{}"))
+    name = geo.get("primary_column", "geometry")
+    column = geo.get("columns", {}).get(name, {})
+    if column.get("encoding", "WKB") != "WKB":
+        raise UserError(f"{path} holds geometries as {column['encoding']}; write them as WKB, GeoParquet's default")
+    for rows in parquet.iter_batches(_BATCH):
+        yield _part(rows, name, column.get("crs", "OGC:CRS84"), path)  # GeoParquet's default
 
 
-def _in_degrees(table: geopandas.GeoDataFrame, path: Path) -> geopandas.GeoDataFrame:
-    if table.crs is None:
+def _part(rows: pa.RecordBatch, geometry: str, crs: Any, path: Path) -> _Part:
+    if crs is None:
         how = f"`ogr2ogr -a_srs EPSG:… out.gpkg {path.name}`"
         raise UserError(f"{path} has no coordinate system; set it with {how}")
-    return table.to_crs("EPSG:4326")
+    shapes = shapely.from_wkb(rows[geometry].to_numpy(zero_copy_only=False), on_invalid="ignore")
+    degrees = geopandas.GeoSeries(shapes, crs=crs).to_crs("EPSG:4326")
+    unread = [
+        field.name
+        for field in rows.schema
+        if field.name in (geometry, *_OVERTURE_UNUSED) or pa.types.is_temporal(field.type)
+    ]
+    return _Part(rows.drop_columns(unread).to_pylist(), list(degrees))
 
 
 def _tags(record: Mapping[str, Any]) -> dict[str, str]:
@@ -206,20 +247,31 @@ def _guessed_letter(column: str, number: str, geometry: BaseGeometry | None) -> 
 
 
 def _united(
-    ids: Iterable[str], tags: list[dict[str, str]], geometries: list[BaseGeometry | None], sieve: Sieve
+    rows: Iterable[_Row], rows_of: Mapping[int, int], waiting: dict[int, list[_Row]], sieve: Sieve
 ) -> Iterator[_Row]:
-    rows: dict[str, list[int]] = {}
-    for index, feature_id in enumerate(ids):
-        rows.setdefault(feature_id, []).append(index)
-    for feature_id, members in rows.items():
-        parts = [g for g in (geometries[index] for index in members) if g is not None and not g.is_empty]
-        if len(members) > 1:
-            sieve.seen += len(members) - 1
-            sieve.dropped["a further part or copy of a feature, united with the first"] += len(members) - 1
-        if len(parts) > 1:
-            yield _Row(feature_id, tags[members[0]], shapely.union_all(shapely.make_valid(parts)))
-        else:
-            yield _Row(feature_id, tags[members[0]], parts[0] if parts else None)
+    """Yield each feature once; rows of an id with more of them are kept in `waiting` until all are there."""
+    for row in rows:
+        key = hash(row.id)
+        if key not in rows_of:
+            yield row
+            continue
+        members = waiting.setdefault(key, [])
+        members.append(row)
+        if len(members) < rows_of[key]:
+            continue
+        of_id: dict[str, list[_Row]] = {}  # two ids may have one hash
+        for member in waiting.pop(key):
+            of_id.setdefault(member.id, []).append(member)
+        yield from (_union(same, sieve) for same in of_id.values())
+
+
+def _union(rows: Sequence[_Row], sieve: Sieve) -> _Row:
+    sieve.seen += len(rows) - 1
+    sieve.dropped["a further part or copy of a feature, united with the first"] += len(rows) - 1
+    parts = [row.geometry for row in rows if row.geometry is not None and not row.geometry.is_empty]
+    if len(parts) > 1:
+        return rows[0]._replace(geometry=shapely.union_all(shapely.make_valid(parts)))
+    return rows[0]._replace(geometry=parts[0] if parts else None)
 
 
 def _kind(geometry: BaseGeometry | None) -> int:
@@ -236,20 +288,35 @@ def _kind(geometry: BaseGeometry | None) -> int:
     return SHAPELESS
 
 
-def _take_for_buildings(path: Path, table: geopandas.GeoDataFrame, sieve: Sieve) -> None:
-    shapes = Counter(table.geometry.geom_type)
-    areas = table.geometry.to_crs("EPSG:6933").area.to_numpy()
-    low, high = _BUILDING_MEDIAN_M2
-    if (
-        len(areas) == 0
-        or set(shapes) - {"Polygon", "MultiPolygon"}
-        or not low <= float(np.median(areas)) <= high
-        or float(areas.max()) > _BUILDING_LARGEST_M2
-    ):
-        raise UserError(
-            f"{path} does not say what its features are: "
-            "add columns named as OpenStreetMap's keys, such as building=yes"
-        )
-    sieve.notes.append(
-        f"{path.name} has no tags; its {len(areas)} polygons (median {np.median(areas):.0f} m²) are taken for buildings"
-    )
+@dataclass
+class _Sizes:
+    """The areas of features that say nothing of themselves."""
+
+    areas_m2: list[Floats] = field(default_factory=list)
+    others: bool = False  # whether one is no polygon
+
+    def add(self, geometries: Sequence[BaseGeometry | None]) -> None:
+        shapes = np.array(geometries, object)
+        self.others |= any(_kind(shape) != CLOSED or shape.geom_type == "LineString" for shape in shapes)
+        self.areas_m2.append(area_m2(shapes))
+
+    def taken_for_buildings(self, path: Path) -> str:
+        """Return a note that they are taken for buildings.
+
+        Raises:
+            UserError: They are not polygons of such sizes.
+        """
+        areas = np.concatenate([*self.areas_m2, np.empty(0)])
+        low, high = _BUILDING_MEDIAN_M2
+        if (
+            len(areas) == 0
+            or self.others
+            or not low <= float(np.median(areas)) <= high
+            or float(areas.max()) > _BUILDING_LARGEST_M2
+        ):
+            raise UserError(
+                f"{path} does not say what its features are: "
+                "add columns named as OpenStreetMap's keys, such as building=yes"
+            )
+        polygons = f"{len(areas)} polygons (median {np.median(areas):.0f} m²)"
+        return f"{path.name} has no tags; its {polygons} are taken for buildings"
