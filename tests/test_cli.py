@@ -122,6 +122,7 @@ def test_a_verb_and_its_function_have_the_same_arguments(verb: str) -> None:
             assert parameter.default is not inspect.Parameter.empty, argument
 
 
+PAIRS_WEB = {"classifier": None, "partition": 4096, "ray": None, "seed": 0}
 PAIRS_LANDMARKS = {
     "size": 224,
     "gsd": 1.0,
@@ -189,12 +190,12 @@ CALLS: list[tuple[str, str, tuple[Any, ...], dict[str, Any]]] = [
             "seed": 1,
         },
     ),
-    ("pairs web", "table.csv -o w", (Path("table.csv"), Path("w")), {"classifier": None, "seed": 0}),
+    ("pairs web", "table.csv -o w", (["table.csv"], Path("w")), PAIRS_WEB),
     (
         "pairs web",
-        "table.csv -o w --classifier m",
-        (Path("table.csv"), Path("w")),
-        {"classifier": "m", "seed": 0},
+        "a.csv b.csv -o w --classifier m --partition 9 --ray local",
+        (["a.csv", "b.csv"], Path("w")),
+        PAIRS_WEB | {"classifier": "m", "partition": 9, "ray": "local"},
     ),
     (
         "pairs import",

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
@@ -28,13 +27,11 @@ from geomammut.errors import UserError
 from geomammut.pairs.pair_set import PairSet
 from geomammut.pairs.web import pairs_web
 from geomammut.pairs.web_stages import fetch as fetching
-from geomammut.pairs.web_stages.alt_text import clean_alt_text
 from geomammut.pairs.web_stages.dropped import Dropped
 from geomammut.pairs.web_stages.duplicates import duplicates_of, perceptual_hash
 from geomammut.pairs.web_stages.fetch import fetch, is_public
 from geomammut.pairs.web_stages.image import read_image
 from geomammut.pairs.web_stages.table import read_web_table
-from geomammut.pairs.web_stages.text import text_stage
 
 
 def landscape(seed: int, width: int = 200, height: int = 160) -> Image.Image:
@@ -74,121 +71,6 @@ def reason_of(data: bytes) -> str:
     with pytest.raises(Dropped) as dropped:
         read_image(data)
     return dropped.value.reason
-
-
-def verdicts(*alt_texts: str | None) -> list[str | None]:
-    reasons: list[str | None] = text_stage(pa.table({"alt_text": pa.array(alt_texts, pa.string())}))[
-        "reason"
-    ].to_pylist()
-    return reasons
-
-
-# Text
-
-
-def test_alt_texts_of_images_from_above_pass() -> None:
-    from_above = [
-        "Aerial view of Lisbon harbour",
-        "AERIAL black-and-white photograph of a dam",
-        "a bird’s-eye view of the old town",
-        "Sentinel-2 image of the Po delta",
-        "the village, photographed from a helicopter",
-        "Satellite dish farm near Raisting, aerial photo",
-        "Luftbildaufnahme von Ulm",
-        "Vue aerienne de Paris",
-        "Vista aérea de la Plaza Mayor",
-        "Вид с воздуха на Казань",
-        "北京航拍全景",
-        "空撮 東京湾の港",
-        "Video Drone Footage of Athens",
-    ]
-    assert dict(zip(from_above, verdicts(*from_above), strict=True)) == dict.fromkeys(from_above)
-
-
-def test_other_alt_texts_fail_and_say_why() -> None:
-    others = {
-        "Satellites: Orbits and Energy": "no keyword",
-        "Satellite dish on a roof": "no keyword",
-        "photo of a satellite TV receiver, image view": "excluded phrase",
-        "Satellite dish photo": "excluded phrase",
-        "RAM Memoria Toshiba Satellite L300D-242 4GB": "no keyword",
-        "Drone for sale, picture of the box": "excluded phrase",
-        "Bird's-eye maple veneer": "no keyword",
-        "Aerial yoga photo shoot": "excluded phrase",
-        "materially viewed": "no keyword",
-        "Aerial view of a city, vector illustration": "not a photograph",
-        "Overhead shot of pancakes for breakfast": "not a landscape",
-        "  ": "no alt-text",
-        None: "no alt-text",
-        "Tavern Brawl by velinov": "no keyword",
-    }
-    assert dict(zip(others, verdicts(*others), strict=True)) == others
-
-
-def test_text_stage_keeps_order_and_names_the_keyword() -> None:
-    judged = text_stage(pa.table({"alt_text": ["a cat", "An Aerial-Photo of a farm", None], "row": [5, 6, 7]}))
-    assert judged["row"].to_pylist() == [5, 6, 7]
-    assert judged["keyword"].to_pylist() == [None, "aerial photo", None]
-
-
-def test_remote_sensing_captions_pass_and_the_open_web_hardly(shared_data: Path) -> None:
-    with (shared_data / "web" / "rs5m_captions_10000.csv").open(encoding="utf-8") as file:
-        captions = [row["caption"] for row in csv.DictReader(file)]
-    words = (
-        "aerial",
-        "satellite",
-        "drone",
-        "bird's eye",
-        "google earth",
-        "ground sample distance",
-        "from space",
-    )
-    worded = [caption for caption in captions if any(word in caption.lower() for word in words)]
-    assert len(worded) > 9000
-    assert verdicts(*worded).count(None) >= 0.98 * len(worded)
-
-    rows = text_stage(read_web_table(shared_data / "web" / "alttext_10000.parquet"))
-    kept = rows.filter(rows["reason"].is_null())["alt_text"].to_pylist()
-    assert "Aerial of Palmerston Island, Cook Islands" in kept
-    assert "Satellites: Orbits and Energy" not in kept
-    assert 5 <= len(kept) <= 20
-
-
-# Alt-text
-
-
-@pytest.mark.parametrize(
-    ("alt_text", "caption"),
-    [
-        ("Aerial view of a stadium | Stock Photo", "Aerial view of a stadium"),
-        ("Aerial view of a stadium - royalty free stock image", "Aerial view of a stadium"),
-        ("Stock Video Footage of Wide aerial shot of a tower", "Wide aerial shot of a tower"),
-        ("DSC_0042.JPG aerial photo of a farm", "aerial photo of a farm"),
-        ("<b>Aerial photo</b> of&nbsp;M&uuml;nster,   Germany", "Aerial photo of Münster, Germany"),
-        ("Satellite image of Oslo, $12.99", "Satellite image of Oslo"),
-        ("Aerial image of a pier © 2019 Jane Doe", "Aerial image of a pier"),
-        ("Aerial view of Rio (rio-1.jpg) 1920x1080", "Aerial view of Rio"),
-        ("Los Angeles Aerials - Aerials of Los Angeles", "Los Angeles Aerials - Aerials of Los Angeles"),
-        ("北京航拍全景", "北京航拍全景"),
-    ],
-)
-def test_alt_text_becomes_a_caption(alt_text: str, caption: str) -> None:
-    assert clean_alt_text(alt_text) == caption
-
-
-@pytest.mark.parametrize("alt_text", ["aerial", "Aerial view", "IMG_2041.jpg", "1920x1080 $5", "航拍"])
-def test_alt_text_that_says_nothing_is_dropped(alt_text: str) -> None:
-    with pytest.raises(Dropped, match="says too little"):
-        clean_alt_text(alt_text)
-
-
-@given(st.text(st.sampled_from("aerial view | - /.jpg$19&amp;<b>©stock photo#(x)"), max_size=80))
-def test_cleaning_is_idempotent(text: str) -> None:
-    try:
-        caption = clean_alt_text(f"aerial view of a lake {text}")
-    except Dropped:
-        return
-    assert clean_alt_text(caption) == caption
 
 
 # Table
@@ -588,7 +470,7 @@ def make_web(folder: Path) -> Path:
 
 
 def test_small_web_end_to_end(tmp_path: Path) -> None:
-    out = pairs_web(make_web(tmp_path / "web"), tmp_path / "pairs")
+    out = pairs_web([make_web(tmp_path / "web")], tmp_path / "pairs")
     assert sorted(path.name for path in out.iterdir()) == [
         "card.md",
         "decisions.parquet",
@@ -642,15 +524,15 @@ def test_same_table_gives_same_bytes_whatever_the_order_of_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = make_web(tmp_path / "web")
-    first = pairs_web(table, tmp_path / "first")
-    from geomammut.pairs import web
+    first = pairs_web([table], tmp_path / "first")
+    from geomammut.pairs import web_programs
 
     def slowly(url: str, folder: Path) -> bytes:
         time.sleep(zlib.crc32(url.encode()) % 7 / 50)
         return fetch(url, folder)
 
-    monkeypatch.setattr(web, "fetch", slowly)
-    second = pairs_web(table, tmp_path / "second")
+    monkeypatch.setattr(web_programs, "fetch", slowly)
+    second = pairs_web([table], tmp_path / "second")
     for path in first.iterdir():
         assert path.read_bytes() == (second / path.name).read_bytes(), path.name
 
@@ -663,7 +545,7 @@ def test_web_and_files_in_one_table(server: str, tmp_path: Path) -> None:
         ("http://127.0.0.1:9/a.jpg", "Aerial view of a private thing"),
         ("a.jpg", "Aerial view of a third thing"),
     ]
-    out = pairs_web(write_csv(tmp_path / "table.csv", rows), tmp_path / "pairs")
+    out = pairs_web([write_csv(tmp_path / "table.csv", rows)], tmp_path / "pairs")
     assert PairSet(out).captions == [["Aerial view of one thing"], ["Aerial view of a third thing"]]
     reasons = pq.read_table(out / "decisions.parquet")["reason"].to_pylist()
     assert reasons == [None, "server refused", "private address", None]
@@ -674,7 +556,7 @@ def test_nothing_left_ends_in_one_line_and_leaves_what_stood(tmp_path: Path) -> 
     (tmp_path / "pairs").mkdir()
     (tmp_path / "pairs" / "old").write_text("stands")
     with pytest.raises(UserError, match=r"text kept 1 of 2, 1 no keyword; .* 1 no such file; check the") as caught:
-        pairs_web(table, tmp_path / "pairs")
+        pairs_web([table], tmp_path / "pairs")
     assert "\n" not in str(caught.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pairs", "table.csv"]
     assert (tmp_path / "pairs" / "old").read_text() == "stands"
@@ -696,7 +578,7 @@ def test_classifier_judges_what_the_other_stages_leave(tmp_path: Path, monkeypat
     for seed in (2, 3):
         (tmp_path / f"{seed}.jpg").write_bytes(encoded(landscape(seed)))
     rows = [(f"{name}.jpg", f"Aerial view of something {name}") for name in ("red", "2", "3")]
-    out = pairs_web(write_csv(tmp_path / "table.csv", rows), tmp_path / "pairs", classifier="a model")
+    out = pairs_web([write_csv(tmp_path / "table.csv", rows)], tmp_path / "pairs", classifier="a model")
     steps = {step["step"]: step for step in json.loads((out / "funnel.json").read_text())["steps"]}
     assert steps["classifier"]["dropped"] == {"not from above": 1}
     provenance = json.loads(PairSet(out).table["provenance"].to_pylist()[0])
@@ -706,4 +588,4 @@ def test_classifier_judges_what_the_other_stages_leave(tmp_path: Path, monkeypat
 def test_missing_classifier_ends_in_one_line(tmp_path: Path) -> None:
     table = make_web(tmp_path / "web")
     with pytest.raises(UserError, match="no model at"):
-        pairs_web(table, tmp_path / "pairs", classifier=str(tmp_path / "no-model"))
+        pairs_web([table], tmp_path / "pairs", classifier=str(tmp_path / "no-model"))

@@ -115,18 +115,22 @@ def pairs_landmarks(
 
 
 def pairs_web(
-    table: Annotated[
-        Path,
-        typer.Argument(metavar="TABLE", help="url and alt-text: .csv, .tsv, .jsonl, .parquet.", exists=True),
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="INPUT...", help="url and alt-text: .csv, .tsv, .jsonl, .parquet.", show_default=False),
     ],
     out: PairSet,
     classifier: Annotated[
         str | None,
         typer.Option(help="A model that also judges the images, named as for --model.", show_default=False),
     ] = None,
+    partition: Annotated[int, typer.Option(min=1, help="Images worked on at a time, which bounds the memory.")] = 4096,
+    ray: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Run on Ray: local, auto, or a cluster's address.")
+    ] = None,
     seed: Seed = 0,
 ) -> None:
-    """Keep the aerial pictures of a table of urls and alt-text.
+    """Keep the aerial pictures of the web, by url and alt-text.
 
     \b
     Example:
@@ -134,7 +138,7 @@ def pairs_web(
     """
     from geomammut.pairs.web import pairs_web
 
-    print_path(pairs_web(table, out, classifier=classifier, seed=seed))
+    print_path(pairs_web(inputs, out, classifier=classifier, partition=partition, ray=ray, seed=seed))
 
 
 def pairs_import(

@@ -119,7 +119,7 @@ class _Demonstration:
                 ),
             )
         web = self.out / "pairs" / "web"
-        self._step("web pairs", web, lambda: pairs_web(self.place / "web" / "table.csv", web, seed=self.seed))
+        self._step("web pairs", web, lambda: pairs_web([self.place / "web" / "table.csv"], web, seed=self.seed))
 
     def _train(self) -> None:
         stages = read_recipe(HERE / "recipe.toml", Recipe).stages

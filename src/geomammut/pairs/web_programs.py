@@ -1,0 +1,180 @@
+"""The stages of `pairs web` as Daft programs, in this process or on Ray: each only adds columns to its rows."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+from pathlib import Path
+from threading import BoundedSemaphore
+from typing import Any
+
+import daft
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from daft import DataType, col
+from numpy.typing import NDArray
+from PIL import Image
+
+from geomammut.files import content_id
+from geomammut.pairs.web_stages.alt_text import clean_alt_text
+from geomammut.pairs.web_stages.dropped import Dropped
+from geomammut.pairs.web_stages.fetch import fetch
+from geomammut.pairs.web_stages.image import read_image
+
+DOWNLOADS = 16  # at a time, in each process
+DECODERS = 4  # images decoded at a time, in each process: each may take 200 MB
+
+_LEFT = [("stage", pa.string()), ("reason", pa.string()), ("detail", pa.string())]
+_CLEANED = pa.struct([("caption", pa.string()), ("language", pa.string()), *_LEFT])
+_LOOKED = pa.struct(
+    [
+        *_LEFT,
+        ("jpeg", pa.large_binary()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("original_pixels", pa.int64()),
+        ("fingerprint", pa.binary()),
+        ("id", pa.string()),
+    ]
+)
+_JUDGED = pa.struct([("aerial_probability", pa.float64()), *_LEFT])
+
+_decoders = BoundedSemaphore(DECODERS)
+
+
+def _type(struct: pa.StructType) -> DataType:
+    return DataType.from_arrow_type(struct)
+
+
+def cleaned(rows: daft.DataFrame) -> daft.DataFrame:
+    """Add, to rows that went through the text stage (`reason`: null where kept), what the alt-text stage says.
+
+    Args:
+        rows: `row`, `url`, `alt_text`, `image`, `keyword`, `text_score` and the text stage's `reason`.
+
+    Returns:
+        Those, with `caption`, `language`, and where a stage dropped the row `stage`, `reason` and `detail`.
+    """
+
+    @daft.func.batch(return_dtype=_type(_CLEANED), unnest=True, use_process=False)
+    def clean(alt_text: daft.Series, reason: daft.Series) -> pa.StructArray:
+        reasons = reason.to_arrow()
+        kept = np.flatnonzero(reasons.is_null())
+        found = [_clean(text) for text in alt_text.to_arrow().take(pa.array(kept)).to_pylist()]
+        cleaned = _spread(pa.array(found, _CLEANED), kept, len(reasons))
+        by_text = pc.if_else(reasons.is_null(), pa.scalar(None, pa.string()), "text")
+        return pa.StructArray.from_arrays(
+            [
+                cleaned.field("caption"),
+                cleaned.field("language"),
+                pc.coalesce(by_text, cleaned.field("stage")),
+                pc.coalesce(reasons.cast(pa.string()), cleaned.field("reason")),
+                cleaned.field("detail"),
+            ],
+            fields=list(_CLEANED),
+        )
+
+    others = [name for name in rows.column_names if name != "reason"]
+    return rows.select(*others, clean(col("alt_text"), col("reason")))
+
+
+def _clean(alt_text: str) -> dict[str, Any]:
+    try:
+        return {"caption": clean_alt_text(alt_text)}
+    except Dropped as dropped:
+        return _left("alt-text", dropped)
+
+
+def _left(stage: str, dropped: Dropped) -> dict[str, Any]:
+    return {"stage": stage, "reason": dropped.reason, "detail": dropped.detail or None}
+
+
+def _spread(values: pa.StructArray, places: NDArray[np.int64], count: int) -> pa.StructArray:
+    """Return `count` values: `values` at `places`, nulls (in every field) elsewhere."""
+    index = np.full(count, -1)
+    index[places] = np.arange(len(places))
+    chosen = pa.array(index, mask=index < 0)
+    return pa.StructArray.from_arrays([field.take(chosen) for field in values.flatten()], fields=list(values.type))
+
+
+def looked_at(candidates: daft.DataFrame, folder: Path) -> daft.DataFrame:
+    """Fetch and judge the images of candidates, DOWNLOADS at a time.
+
+    Args:
+        candidates: `row`, `url`, `caption`, and in `image` the bytes of those that came with the input.
+        folder: That relative paths are relative to.
+
+    Returns:
+        `row` and `caption`; where a stage dropped it `stage`, `reason` and `detail`, else `jpeg`, `width`, `height`,
+        `original_pixels`, `fingerprint` and `id`.
+    """
+
+    @daft.func.batch(return_dtype=_type(_LOOKED), unnest=True, use_process=False)
+    def look(url: daft.Series, caption: daft.Series, image: daft.Series) -> pa.StructArray:
+        with warnings.catch_warnings(), ThreadPoolExecutor(DOWNLOADS) as pool:
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.filterwarnings("ignore", module="PIL")  # of metadata it cannot read: the image counts
+            columns = (column.to_pylist() for column in (url, caption, image))
+            return pa.array(pool.map(partial(_look, folder), *columns), _LOOKED)
+
+    return candidates.select("row", "caption", look(col("url"), col("caption"), col("image")))
+
+
+def _look(folder: Path, url: str | None, caption: str, image: bytes | None) -> dict[str, Any]:
+    stage = "fetch"
+    try:
+        if image is None and not url:
+            raise Dropped("no url")
+        data = fetch(str(url), folder) if image is None else image
+        stage = "image"
+        with _decoders:
+            seen = read_image(data)
+    except Dropped as dropped:
+        return _left(stage, dropped)
+    return {
+        "jpeg": seen.jpeg,
+        "width": seen.width,
+        "height": seen.height,
+        "original_pixels": seen.original_pixels,
+        "fingerprint": seen.perceptual_hash.to_bytes(8),
+        "id": content_id(seen.jpeg, caption),
+    }
+
+
+def classified(looked: daft.DataFrame, classifier: str) -> daft.DataFrame:
+    """Add `aerial_probability` to those that have a `jpeg`, and drop those that the classifier thinks are none."""
+
+    @daft.func.batch(return_dtype=_type(_JUDGED), unnest=True, use_process=False)
+    def judge(jpeg: daft.Series, stage: daft.Series, reason: daft.Series, detail: daft.Series) -> pa.StructArray:
+        jpegs = jpeg.to_arrow()
+        here = np.flatnonzero(jpegs.is_valid())
+        found = _judged(jpegs.take(pa.array(here)).to_pylist(), classifier)
+        judged = _spread(pa.array(found, _JUDGED), here, len(jpegs))
+        before = (stage.to_arrow(), reason.to_arrow(), detail.to_arrow())
+        left = [
+            pc.coalesce(old.cast(pa.string()), judged.field(name)) for old, (name, _) in zip(before, _LEFT, strict=True)
+        ]
+        return pa.StructArray.from_arrays([judged.field("aerial_probability"), *left], fields=list(_JUDGED))
+
+    others = [name for name in looked.column_names if name not in dict(_LEFT)]
+    return looked.select(*others, judge(*map(col, ("jpeg", "stage", "reason", "detail"))))
+
+
+def _judged(jpegs: Sequence[bytes], classifier: str) -> list[dict[str, Any]]:
+    score, threshold, batch = _classifier(classifier)
+    found: list[dict[str, Any]] = []
+    for start in range(0, len(jpegs), batch):
+        for probability in score(jpegs[start : start + batch]):
+            dropped = Dropped("not from above", f"probability {probability:.3f}")
+            left = _left("classifier", dropped) if probability < threshold else {}
+            found.append({"aerial_probability": probability, **left})
+    return found
+
+
+@cache
+def _classifier(name: str) -> tuple[Callable[[Sequence[bytes]], list[float]], float, int]:
+    """Return what scores encoded images, the least score kept, and how many to score at a time."""
+    from geomammut.pairs.web_stages import zero_shot  # noqa: PLC0415  (torch, for those who ask for it)
+
+    return zero_shot.aerial_probability(name), zero_shot.KEPT_PROBABILITY, zero_shot.BATCH
