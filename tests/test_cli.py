@@ -122,7 +122,7 @@ def test_a_verb_and_its_function_have_the_same_arguments(verb: str) -> None:
             assert parameter.default is not inspect.Parameter.empty, argument
 
 
-PAIRS_WEB = {"classifier": None, "partition": 4096, "ray": None, "seed": 0}
+PAIRS_WEB = {"classifier": None, "partition": 4096, "ray": None, "explain": None, "seed": 0}
 PAIRS_LANDMARKS = {
     "size": 224,
     "gsd": 1.0,

@@ -117,7 +117,12 @@ def pairs_landmarks(
 def pairs_web(
     inputs: Annotated[
         list[str],
-        typer.Argument(metavar="INPUT...", help="url and alt-text: .csv, .tsv, .jsonl, .parquet.", show_default=False),
+        typer.Argument(
+            metavar="INPUT...",
+            help="url and alt-text: .csv, .tsv, .jsonl, .parquet.",
+            default_factory=list,
+            show_default=False,
+        ),
     ],
     out: PairSet,
     classifier: Annotated[
@@ -128,17 +133,27 @@ def pairs_web(
     ray: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Run on Ray: local, auto, or a cluster's address.")
     ] = None,
+    explain: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID",
+            help="Make nothing; tell which stage kept or dropped a row of OUT, and why: a pair's id, a row or a url.",
+        ),
+    ] = None,
     seed: Seed = 0,
 ) -> None:
     """Keep the aerial pictures of the web, by url and alt-text.
 
     \b
-    Example:
+    Examples:
       geomammut pairs web table.csv -o web_pairs
+      geomammut pairs web --explain 17 -o web_pairs
     """
     from geomammut.pairs.web import pairs_web
 
-    print_path(pairs_web(inputs, out, classifier=classifier, partition=partition, ray=ray, seed=seed))
+    made = pairs_web(inputs, out, classifier=classifier, partition=partition, ray=ray, explain=explain, seed=seed)
+    if explain is None:
+        print_path(made)
 
 
 def pairs_import(

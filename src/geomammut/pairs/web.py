@@ -21,6 +21,7 @@ from geomammut.pairs.pair_set import Funnel, Pair, write_pair_set
 from geomammut.pairs.run_folder import RunFolder, file_state
 from geomammut.pairs.web_card import card, nothing_left, record
 from geomammut.pairs.web_decisions import DECISIONS, Reasons, decide
+from geomammut.pairs.web_explain import explain_row
 from geomammut.pairs.web_programs import cleaned
 from geomammut.pairs.web_run import WebRun
 from geomammut.pairs.web_stages.duplicates import duplicates_of
@@ -35,6 +36,7 @@ def pairs_web(
     classifier: str | None = None,
     partition: int = 4096,
     ray: str | None = None,
+    explain: str | None = None,
     seed: int = 0,
 ) -> Path:
     """Filter urls and alt-texts of the web into a pair set of images taken from above.
@@ -53,6 +55,8 @@ def pairs_web(
         ray: Where Daft runs: None for this process, "local" for a Ray cluster on this machine, "auto" for the
             one it belongs to, or an address. All machines of a cluster must see the inputs and `out` under
             the same paths.
+        explain: Make nothing; print for one row of the finished `out`, or for the rows of a url, which stage kept
+            or dropped it and why. A pair's id, a row's number or a url; `inputs` may be empty then.
         seed: Every verb takes one; nothing here is drawn by chance, and the order of answers changes nothing.
 
     Returns:
@@ -62,6 +66,11 @@ def pairs_web(
         UserError: An input cannot be read or lacks a column, there is no such model, or no row is left.
     """
     out, paths = Path(out), [Path(path) for path in inputs]
+    if explain is not None:
+        print(explain_row(out, explain))
+        return out
+    if not paths:
+        raise UserError("no input; give tables of urls and alt-texts")
     if partition < 1:
         raise UserError(f"--partition {partition} is out of range; give the images to work on at a time, such as 4096")
     run_on(ray)

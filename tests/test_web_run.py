@@ -1,0 +1,200 @@
+"""A run of `pairs web`: the same rows however the work is divided, killed or repeated; every row explained."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from geomammut.cli import main
+from geomammut.errors import UserError
+from geomammut.pairs.pair_set import PairSet
+from geomammut.pairs.web import pairs_web
+from geomammut.pairs.web_stages.fetch import ALLOWED_VARIABLE
+
+PICTURES = 90  # of which every tenth is none
+
+
+def picture(seed: int) -> bytes:
+    """Return a JPEG of patches with grain, no two seeds alike."""
+    random = np.random.default_rng(seed)
+    patches = Image.fromarray(random.integers(20, 220, (6, 8, 3), dtype=np.uint8)).resize((160, 120), 3)
+    grain = random.normal(0, 12, (120, 160, 1))
+    data = io.BytesIO()
+    Image.fromarray((np.asarray(patches) + grain).clip(0, 255).astype(np.uint8)).save(data, "JPEG")
+    return data.getvalue()
+
+
+class Web(ThreadingHTTPServer):
+    """A server of pictures on this machine, that counts what it was asked."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Pictures)
+        self.pictures = {f"/{number}.jpg": picture(number // 3 * 3) for number in range(PICTURES) if number % 10}
+        self.asked: Counter[str] = Counter()
+        self.wait_s = 0.0
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.server_address[1]}"
+
+
+class Pictures(BaseHTTPRequestHandler):
+    server: Web
+
+    def do_GET(self) -> None:
+        self.server.asked[self.path] += 1
+        time.sleep(self.server.wait_s)
+        body = self.server.pictures.get(self.path, b"")
+        self.send_response(200 if body else 404)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def web() -> Iterator[Web]:
+    with Web() as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def _allowed(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ALLOWED_VARIABLE, web.address)
+    web.asked.clear()
+    web.wait_s = 0.0
+
+
+@pytest.fixture(scope="module")
+def table(web: Web, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Each picture is a third time there, a few urls twice, and every fourth row is of something else."""
+    path = tmp_path_factory.mktemp("web") / "table.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["url", "alt"])
+        for number in range(PICTURES):
+            writer.writerow([f"http://{web.address}/{number}.jpg", f"Aerial view of district {number}"])
+            if number % 4 == 0:
+                writer.writerow([f"http://{web.address}/{number}.png", "A cat on a sofa"])
+            if number % 9 == 0:
+                writer.writerow([f"http://{web.address}/{number + 1}.jpg", "Aerial view of it once more"])
+    return path
+
+
+@pytest.fixture(scope="module")
+def made(web: Web, table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    os.environ[ALLOWED_VARIABLE] = web.address
+    return pairs_web([table], tmp_path_factory.mktemp("made") / "pairs")
+
+
+def start(table: Path, out: Path, *words: str) -> "subprocess.Popen[str]":
+    program = "import sys; from geomammut.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", program, "pairs", "web", str(table), "-o", str(out), *words]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+def ended_well(process: "subprocess.Popen[str]") -> None:
+    told = process.communicate(timeout=120)[1]
+    assert process.returncode == 0, told[-2000:]
+
+
+def same(one: Path, other: Path) -> bool:
+    """Return whether two sets hold the same bytes; decisions may lie in other row groups."""
+    names = sorted(path.name for path in one.iterdir())
+    assert names == sorted(path.name for path in other.iterdir())
+    names.remove("decisions.parquet")
+    assert pq.read_table(one / "decisions.parquet").equals(pq.read_table(other / "decisions.parquet"))
+    return all((one / name).read_bytes() == (other / name).read_bytes() for name in names)
+
+
+def test_every_row_is_accounted_for(made: Path) -> None:
+    decisions = pq.read_table(made / "decisions.parquet").to_pylist()
+    assert [row["row"] for row in decisions] == list(range(PICTURES + 23 + 10))
+    assert all((row["id"] is None) != (row["stage"] is None) for row in decisions)
+    assert [row["id"] for row in decisions if row["id"]] == PairSet(made).ids
+    steps = json.loads((made / "funnel.json").read_text())["steps"]
+    assert steps[0]["in"] == len(decisions)
+    for step, after in pairwise(steps):
+        assert step["out"] == after["in"] == step["in"] - sum(step["dropped"].values())
+    stages = Counter(row["stage"] for row in decisions)
+    assert {step["step"]: sum(step["dropped"].values()) for step in steps if step["dropped"]} == {
+        stage: count for stage, count in stages.items() if stage
+    }
+    assert stages["text"] == 23
+    assert Counter(row["reason"] for row in decisions)["repeated url"] == 10
+    assert stages["duplicates"] > 40
+
+
+def test_partitions_change_no_byte(made: Path, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from geomammut.pairs import web_run
+
+    monkeypatch.setattr(web_run, "STRETCH", 16)
+    monkeypatch.setattr(web_run, "_URLS", 30)
+    assert same(made, pairs_web([table], tmp_path / "pairs", partition=7))
+
+
+def test_ray_changes_no_byte(made: Path, table: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed; `pip install 'geomammut[ray]'` to run this test")
+    ended_well(start(table, tmp_path / "pairs", "--ray", "local", "--partition", "50"))
+    assert same(made, tmp_path / "pairs")
+
+
+def test_a_killed_run_goes_on_where_it_stood(made: Path, table: Path, tmp_path: Path, web: Web) -> None:
+    web.wait_s = 0.05
+    for asked in (5, 40, 75):
+        process = start(table, tmp_path / "pairs", "--partition", "20")
+        while sum(web.asked.values()) < asked:
+            assert process.poll() is None, process.communicate()[1]
+            time.sleep(0.005)
+        process.kill()
+        process.wait()
+    ended_well(start(table, tmp_path / "pairs", "--partition", "20"))
+    assert same(made, tmp_path / "pairs")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pairs"]
+
+
+def test_explain_tells_the_way_of_a_row(made: Path, web: Web, capsys: pytest.CaptureFixture[str]) -> None:
+    def told(wanted: str) -> str:
+        assert main(["pairs", "web", "--explain", wanted, "-o", str(made)]) == 0
+        return capsys.readouterr().out
+
+    kept = PairSet(made).table.to_pylist()[0]
+    assert f"is the pair   {kept['id']}" in told(kept["id"])
+    assert "keyword 'aerial view'" in told(kept["id"])
+    assert "dropped: no keyword" in told("1")
+    assert "dropped: server refused (HTTP 404)" in told(f"http://{web.address}/30.jpg")
+    decisions = pq.read_table(made / "decisions.parquet").to_pylist()
+    copy = next(row for row in decisions if row["stage"] == "duplicates")
+    text = told(str(copy["row"]))
+    assert f"near-duplicate of row {copy['duplicate_of']}, http" in text
+    assert decisions[copy["duplicate_of"]]["id"] in text
+    assert told(f"http://{web.address}/1.jpg").count("row ") >= 2
+
+
+def test_what_cannot_be_explained_ends_in_one_line(made: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no row of .* 'absent'"):
+        pairs_web([], made, explain="absent")
+    with pytest.raises(UserError, match="cannot be read; give the --out of a finished"):
+        pairs_web([], tmp_path / "nothing", explain="1")
+    with pytest.raises(UserError, match="no input"):
+        pairs_web([], tmp_path / "nothing")
