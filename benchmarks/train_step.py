@@ -42,7 +42,7 @@ def our_step() -> Callable[[], float]:
     from geomammut.model.tokenizer import ClipTokenizer
     from geomammut.training.data import Batch
     from geomammut.training.recipe import Recipe, Stage
-    from geomammut.training.trainer import new_optimizer, train_step
+    from geomammut.training.step import new_learner, train_step
 
     images, tokens = batch()
 
@@ -59,9 +59,9 @@ def our_step() -> Callable[[], float]:
     )
     plan = Recipe(pairs={"none": ""}, stages=[Stage(name="s", mix={"none": 1.0}, samples=BATCH)])
     model = Mammut(config, Given(CONTEXT)).train()
-    optimizer = new_optimizer(model, plan.optimizer)
-    given = Batch(images, [str(number) for number in range(BATCH)], [[]] * BATCH)
-    return lambda: train_step(model, optimizer, given, plan)["loss"]
+    learner = new_learner(model, plan)
+    given = Batch(images, [str(number) for number in range(BATCH)], [[]] * BATCH, ["none"] * BATCH)
+    return lambda: train_step(learner, given)["loss"]
 
 
 def laion_step() -> Callable[[], float]:

@@ -34,7 +34,8 @@ ROOMS = {
 }
 COMMON = {"errors", "files", "pictures", "progress"}  # what every room stands on
 # `pairs web --classifier MODEL` loads a model when it is asked for one, and only then.
-LAZY_EXCEPTIONS = {("pairs", "geomammut.model.load")}
+# A recipe's `[evaluate]` scores the model while it trains.
+LAZY_EXCEPTIONS = {("pairs", "geomammut.model.load"), ("training", "geomammut.evaluation.retrieval")}
 
 
 @cache

@@ -1,6 +1,7 @@
 """`load_model`: one call for our models, openMaMMUT's and open_clip's; our model directory (DESIGN §4)."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from geomammut.errors import UserError
 from geomammut.files import whole_file, write_json
@@ -85,14 +87,18 @@ def _read_model(folder: Path, name: str) -> Mammut:
     return model.eval()
 
 
-def save_model(model: Mammut, folder: Path) -> None:
-    """Write a model directory: `config.json`, `tokenizer.json`, and `model.safetensors` last."""
+def save_model(model: Mammut, folder: Path, weights: Mapping[str, Tensor] | None = None) -> None:
+    """Write a model directory: `config.json`, `tokenizer.json`, and `model.safetensors` last.
+
+    `weights` stand in for the model's own, under the names of its state dict.
+    """
     write_json(folder / CONFIG, model.config.model_dump(mode="json"))
     if model.config.tokenizer == "tokenizer.json":
         model.tokenizer.write(folder / "tokenizer.json")
-    weights = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    state = model.state_dict() if weights is None else weights
+    whole = {key: value.detach().cpu().contiguous() for key, value in state.items()}
     with whole_file(folder / WEIGHTS) as partial:
-        save_file(weights, partial, metadata={"format": "pt"})
+        save_file(whole, partial, metadata={"format": "pt"})
 
 
 def model_info(model: str, *, seed: int = 0) -> dict[str, Any]:

@@ -95,13 +95,22 @@ class VisionTower(nn.Module):
         self.proj = nn.Parameter(torch.randn(width, embed_dim) * width**-0.5)
         initialize(self, config.layers)
 
-    def tokens(self, images: Tensor) -> Tensor:
-        """Return the last block's tokens [B, L, W]: the class token, if any, then the patches row by row."""
+    def tokens(self, images: Tensor, kept: Tensor | None = None) -> Tensor:
+        """Return the last block's tokens [B, L, W]: the class token, if any, then the patches row by row.
+
+        Of patches, those numbered by `kept` [B, k] alone, if given (patch dropout: FLIP, Li et al. 2023,
+        arXiv 2212.00794).
+        """
         features = self.stem(images) if self.config.stem == "conv" else self.conv1(images)
-        x = features.flatten(2).transpose(1, 2)
-        if self.config.class_token:
-            x = torch.cat([self.class_embedding.to(x.dtype).expand(len(x), 1, -1), x], dim=1)
-        tokens: Tensor = self.transformer(self.ln_pre(x + self.positional_embedding.to(x.dtype)))
+        first = int(self.config.class_token)
+        positions = self.positional_embedding.to(features.dtype)
+        x = features.flatten(2).transpose(1, 2) + positions[first:]
+        if kept is not None:
+            x = x.gather(1, kept.unsqueeze(-1).expand(-1, -1, x.shape[-1]))
+        if first:
+            class_token = (self.class_embedding.to(x.dtype) + positions[0]).expand(len(x), 1, -1)
+            x = torch.cat([class_token, x], dim=1)
+        tokens: Tensor = self.transformer(self.ln_pre(x))
         return tokens
 
     def pool(self, tokens: Tensor) -> Tensor:

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -31,11 +30,26 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Batch:
-    """Images [B, 3, S, S] (normalized), their chosen captions, and each pair's visible landmarks."""
+    """Samples of a step.
+
+    Attributes:
+        images: [b, 3, S, S], normalized.
+        captions: One of each pair.
+        landmarks: Those visible in each.
+        sources: The pair set of each, by its name in the recipe.
+        kept: [b, k] numbers of the patches that training looks at, in order; None for all.
+    """
 
     images: Tensor
     captions: list[str]
     landmarks: list[list[dict[str, Any]]]
+    sources: list[str]
+    kept: Tensor | None = None
+
+    def rows(self, rows: slice) -> "Batch":
+        """Return some of the samples."""
+        kept = None if self.kept is None else self.kept[rows]
+        return Batch(self.images[rows], self.captions[rows], self.landmarks[rows], self.sources[rows], kept)
 
 
 def sample_order(sizes: Mapping[str, int], mix: Mapping[str, float], samples: int, seed: int) -> list[tuple[str, int]]:
@@ -67,6 +81,8 @@ class BatchLoader:
         sets: The pair sets by name.
         order: What `sample_order` returned.
         prepare: Maps an RGB image, its caption and a generator to a normalized tensor [3, S, S].
+        rows: Which rows of each batch are prepared: those of this process; all if None.
+        patches: How many patches an image has, and how many of them training looks at; None for all.
     """
 
     def __init__(
@@ -77,12 +93,16 @@ class BatchLoader:
         batch_size: int,
         seed: int,
         prepare: Callable[[Image.Image, str, np.random.Generator], Tensor],
+        rows: range | None = None,
+        patches: tuple[int, int] | None = None,
     ) -> None:
         self.sets = sets
         self.order = order
         self.batch_size = batch_size
         self.seed = seed
         self.prepare = prepare
+        self.rows = range(batch_size) if rows is None else rows
+        self.patches = patches
         self.corrupt: Counter[str] = Counter()
         self._captions = {name: pair_set.captions for name, pair_set in sets.items()}
         self._landmarks = {name: pair_set.landmarks for name, pair_set in sets.items()}
@@ -125,13 +145,18 @@ class BatchLoader:
             thread.join()
 
     def _batch(self, step: int) -> Batch:
-        start = step * self.batch_size
-        generators = [np.random.default_rng((self.seed, start + row)) for row in range(self.batch_size)]
-        samples = [self._sample(place, generator) for place, generator in enumerate(generators, start)]
-        images, captions, landmarks = zip(*samples, strict=True)
-        return Batch(torch.stack(images), list(captions), list(landmarks))
+        places = [step * self.batch_size + row for row in self.rows]
+        generators = [np.random.default_rng((self.seed, place)) for place in places]
+        samples = [self._sample(place, generator) for place, generator in zip(places, generators, strict=True)]
+        images, captions, landmarks, sources = zip(*samples, strict=True)
+        kept = None
+        if self.patches is not None:
+            patches, number = self.patches
+            chosen = [np.sort(generator.permutation(patches)[:number]) for generator in generators]
+            kept = torch.from_numpy(np.stack(chosen))
+        return Batch(torch.stack(images), list(captions), list(landmarks), list(sources), kept)
 
-    def _sample(self, place: int, generator: np.random.Generator) -> tuple[Tensor, str, list[dict[str, Any]]]:
+    def _sample(self, place: int, generator: np.random.Generator) -> tuple[Tensor, str, list[dict[str, Any]], str]:
         for attempt in range(100):
             name, index = self.order[(place + attempt * self.batch_size) % len(self.order)]
             captions = self._captions[name][index]
@@ -142,7 +167,7 @@ class BatchLoader:
                 self.corrupt[name] += 1
                 logger.warning("pair %s of %s is corrupt and is replaced: %s", index, name, str(error).splitlines()[0])
                 continue
-            return self.prepare(image, caption, generator), caption, self._landmarks[name][index]
+            return self.prepare(image, caption, generator), caption, self._landmarks[name][index], name
         raise UserError(f"100 pairs in a row cannot be decoded; run `geomammut pairs check` on {', '.join(self.sets)}")
 
 
@@ -178,10 +203,3 @@ class Augment:
             if flip:
                 crop = crop.flip(2)
         return (crop - self.mean) / self.std
-
-
-def equal_captions(captions: list[str]) -> NDArray[np.bool_]:
-    """Return [B, B], True where two captions are the same string."""
-    numbers = np.unique(np.array(captions, dtype=object).astype(str), return_inverse=True)[1].reshape(-1)
-    equal: NDArray[np.bool_] = numbers[:, None] == numbers[None, :]
-    return equal

@@ -43,14 +43,25 @@ class LossPart(_Part):
 
 
 class OptimizerPart(_Part):
-    """AdamW; in each stage the rate rises over its first `warmup`, then falls as a cosine to `final_lr`."""
+    """AdamW; in each stage the rate rises over its first `warmup`, then falls to `final_lr`, both shares.
+
+    `schedule` falls as a cosine, a line, or stays up until the last `cooldown` share of the steps. `layer_decay`
+    slows the lower blocks of pretrained towers. `freeze` names towers that do not learn (`vision` alone is
+    LiT, Zhai et al. 2022, arXiv 2111.07991). `average` is the decay of a running mean of the weights (EMA), which
+    is then the model that is written; 0 keeps none.
+    """
 
     lr: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=0.05, ge=0)
     beta2: float = Field(default=0.98, gt=0, lt=1)
     warmup: float = Field(default=0.05, ge=0, le=1)
+    schedule: Literal["cosine", "linear", "cooldown"] = "cosine"
+    cooldown: float = Field(default=0.2, gt=0, le=1)
     final_lr: float = Field(default=0.02, ge=0, le=1)
     clip_norm: float = Field(default=1.0, gt=0)
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    freeze: tuple[Literal["vision", "text"], ...] = ()
+    average: float = Field(default=0.0, ge=0, lt=1)
 
 
 class AugmentPart(_Part):
@@ -69,14 +80,36 @@ class Stage(_Part):
     lr_scale: float = Field(default=1.0, gt=0)
 
 
+class EvaluatePart(_Part):
+    """Zero-shot retrieval among the first `images` pairs of the set `pairs`, `every` so many steps."""
+
+    pairs: str
+    every: int = Field(default=1000, gt=0)
+    images: int = Field(default=500, gt=1)
+
+
 class Recipe(_Part):
-    """A whole training run. `pairs` names pair-set folders, relative to the working directory."""
+    """A whole training run. `pairs` names pair-set folders, relative to the working directory.
+
+    `batch_size` is that of the whole step, over all processes of `torchrun`; `micro_batch` how many samples a
+    process computes at a time (0: its whole share), with the same gradient. `parallel` says how processes share
+    the work: each with all weights (DDP), or with a share of them (FSDP2). `recompute` trades time for the memory of
+    activations. `patch_dropout` is the share of patches that training does not look at (FLIP).
+    """
 
     seed: int = 0
     batch_size: int = Field(default=128, gt=1)
+    micro_batch: int = Field(default=0, ge=0)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    compile: bool = False
+    recompute: bool = False
+    patch_dropout: float = Field(default=0.0, ge=0, lt=1)
     checkpoint_every: int = Field(default=100, gt=0)  # steps
+    checkpoints: int = Field(default=1, gt=0)  # the latest so many are kept
+    tensorboard: bool = False
+    evaluate: EvaluatePart | None = None
     pairs: dict[str, str] = Field(min_length=1)
     model: ModelPart = ModelPart()
     loss: LossPart = LossPart()
@@ -97,6 +130,8 @@ class Recipe(_Part):
                     raise ValueError(f"stage {stage.name}: the weight of {name!r} must be above 0")
             if stage.samples < self.batch_size:
                 raise ValueError(f"stage {stage.name}: {stage.samples} samples are less than one batch")
+        if self.evaluate is not None and self.evaluate.pairs not in self.pairs:
+            raise ValueError(f"[evaluate] asks for {self.evaluate.pairs!r}, which [pairs] does not name")
         return self
 
 

@@ -1,17 +1,18 @@
 """The verb `train`: a recipe's stages, one after the other, resumable at any step."""
 
-import contextlib
-import json
 import math
+import os
+import signal
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from rich.markup import escape
-from torch import Tensor
 
 from geomammut.errors import UserError
 from geomammut.files import write_json
@@ -20,14 +21,17 @@ from geomammut.model.load import load_mammut, save_model
 from geomammut.model.mammut import Mammut
 from geomammut.model.tokenizer import ClipTokenizer, Tokenizer
 from geomammut.pairs.pair_set import PairSet
-from geomammut.progress import console, progress_bar
-from geomammut.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from geomammut.training.data import Augment, Batch, BatchLoader, equal_captions, sample_order
-from geomammut.training.losses import caption_loss, infonce, sigmoid_focal
-from geomammut.training.recipe import LossPart, OptimizerPart, Recipe, read_recipe
+from geomammut.progress import console
+from geomammut.training.checkpoint import Checkpoint, read_checkpoint, whole_weights, write_checkpoint
+from geomammut.training.data import Augment, BatchLoader, sample_order
+from geomammut.training.optimizer import learning_rate, set_rate
+from geomammut.training.ranks import join_ranks
+from geomammut.training.recipe import Recipe, Stage, read_recipe
+from geomammut.training.run_log import RunLog, stage_progress
+from geomammut.training.step import ExtraLoss, Learner, new_learner, train_step
+from geomammut.training.throughput import matmul_ceiling, training_flops
 
-# A term added to a step's loss, given the model, the batch and the image tower's tokens [B, L, W].
-ExtraLoss = Callable[[Mammut, Batch, Tensor], Tensor]
+_SAMPLED_CAPTIONS = 256  # of each pair set, from which their usual length is told
 
 
 def train(
@@ -37,8 +41,9 @@ def train(
 
     Beside the model, `out` gets `log.jsonl` (one line a step), `stages/NAME` (the model after each
     stage; `start` is before any), `recipe.json` (the recipe as it was understood) and, until the end,
-    `checkpoint.safetensors`. On one device, the
-    result depends on the recipe and its seed alone, interrupted and resumed or not.
+    `checkpoints`. On one device, the result depends on the recipe and its seed alone, interrupted and
+    resumed or not. Under `torchrun`, each process works on its share of every batch. SIGTERM and Ctrl-C end the
+    run after the step that it is in, with a checkpoint.
 
     Args:
         recipe: A TOML file; see `geomammut.training.recipe.Recipe`.
@@ -59,166 +64,183 @@ def run(plan: Recipe, out: Path, *, resume: bool, extra_loss: ExtraLoss | None =
     """Train by a validated recipe; see `train`. `extra_loss` is added to every step's loss."""
     sets = {name: PairSet(folder) for name, folder in plan.pairs.items()}
     checkpoint = _checkpoint_to_resume(plan, out, resume)
+    device = _device(plan)
     if checkpoint is not None and checkpoint.finished:
         console.print(f"{escape(str(out))} is trained already")
-        return load_mammut(out)
-    device = _device(plan)
-    torch.manual_seed(plan.seed)
-    model = _start_model(plan, sets)
-    model.to(device).train()
-    optimizer = new_optimizer(model, plan.optimizer)
-    write_json(out / "recipe.json", plan.model_dump(mode="json"))
-    log = _Log(out / "log.jsonl")
-    stage_index, step = 0, 0
-    if checkpoint is not None:
-        checkpoint.restore(model, optimizer)
-        stage_index, step = checkpoint.stage, checkpoint.step
-    else:
-        save_model(model, out / "stages" / "start")
-    log.cut(stage_index, step)
-    for index, stage in enumerate(plan.stages):
-        if index < stage_index:
-            continue
-        loader = BatchLoader(
-            {name: sets[name] for name in stage.mix},
-            sample_order({name: len(sets[name]) for name in stage.mix}, stage.mix, stage.samples, _seed(plan, index)),
-            batch_size=plan.batch_size,
-            seed=_seed(plan, index),
-            prepare=Augment(plan.augment, model.image_size, model.mean, model.std),
-        )
-        first = step if index == stage_index else 0
-        steps = enumerate(loader.batches(first), first)
-        with _stage_progress(stage.name, len(loader), first) as tick:
-            for number, batch in steps:
-                for group in optimizer.param_groups:
-                    group["lr"] = stage.lr_scale * learning_rate(plan.optimizer, number, len(loader))
-                figures = train_step(model, optimizer, batch, plan, extra_loss)
-                log.write(stage=index, name=stage.name, step=number, samples=len(batch.captions), **figures)
+        return load_mammut(out).to(device)
+    with join_ranks(device) as ranks, _stop_request() as stop:
+        if plan.batch_size % ranks.count:
+            raise UserError(f"batch_size {plan.batch_size} does not divide among {ranks.count} processes")
+        torch.manual_seed(plan.seed)
+        learner = new_learner(_start_model(plan, sets).to(device).train(), plan, ranks)
+        log = RunLog(out, tensorboard=plan.tensorboard, leads=ranks.leads)
+        if checkpoint is not None:
+            checkpoint.restore(learner)
+        else:
+            if ranks.leads:
+                write_json(out / "recipe.json", plan.model_dump(mode="json"))
+            _save(learner, out / "stages" / "start")
+        stage, step = (0, 0) if checkpoint is None else (checkpoint.stage, checkpoint.step)
+        log.cut(stage, step)
+        _Run(learner, sets, out, log, stop, extra_loss).take_steps(stage, step)
+        _save(learner, out)
+        if ranks.leads:
+            Checkpoint.mark_finished(out, plan)
+        log.close()
+        ranks.wait()
+    return load_mammut(out).to(device)
+
+
+@dataclass
+class StopRequest:
+    """The signal that asks the run to stop after the step it is in, if one came."""
+
+    signal: int | None = None
+
+
+@dataclass
+class _Run:
+    learner: Learner
+    sets: Mapping[str, PairSet]
+    out: Path
+    log: RunLog
+    stop: StopRequest
+    extra_loss: ExtraLoss | None
+
+    def take_steps(self, first_stage: int, first_step: int) -> None:
+        """Take the steps from one of a stage on, to the end of the last stage."""
+        stages = self.learner.plan.stages
+        for index in range(first_stage, len(stages)):
+            self._stage(index, stages[index], first_step if index == first_stage else 0)
+            _save(self.learner, self.out / "stages" / stages[index].name)
+            if index + 1 < len(stages):
+                write_checkpoint(self.out, self.learner, stage=index + 1, step=0)
+
+    def _stage(self, index: int, stage: Stage, first: int) -> None:
+        learner, plan, ranks = self.learner, self.learner.plan, self.learner.ranks
+        loader = self._loader(index, stage)
+        share_of_ceiling = self._share_of_ceiling() if first < len(loader) else 0.0
+        with stage_progress(stage.name, len(loader), first, shown=ranks.leads) as tick:
+            before = time.perf_counter()
+            for number, batch in enumerate(loader.batches(first), first):
+                set_rate(learner.optimizer, stage.lr_scale * learning_rate(plan.optimizer, number, len(loader)))
+                figures = train_step(learner, batch, self.extra_loss)
+                now = time.perf_counter()
+                rate = plan.batch_size / (now - before)
+                before = now
+                figures |= {"samples_per_s": round(rate, 2), "mfu": round(rate * share_of_ceiling, 4)}
+                if plan.evaluate is not None and (number + 1) % plan.evaluate.every == 0:
+                    figures |= self._evaluate()
+                self.log.write(stage=index, name=stage.name, step=number, samples=plan.batch_size, **figures)
                 tick(figures)
-                if (number + 1) % plan.checkpoint_every == 0 and number + 1 < len(loader):
-                    write_checkpoint(out, model, optimizer, stage=index, step=number + 1, plan=plan)
+                if number + 1 < len(loader):
+                    due = (number + 1) % plan.checkpoint_every == 0
+                    stopping = ranks.any(self.stop.signal is not None, learner.model.device)
+                    if due or stopping:
+                        write_checkpoint(self.out, learner, stage=index, step=number + 1)
+                    if stopping:
+                        console.print(
+                            f"stopped after step {number + 1} of stage {escape(stage.name)}; go on with --resume"
+                        )
+                        raise SystemExit(128 + (self.stop.signal or signal.SIGTERM))
         for name, count in loader.corrupt.items():
             console.print(f"[yellow]{count} corrupt pairs of {escape(name)} were replaced[/]")
-        save_model(model, out / "stages" / stage.name)
-        if index + 1 < len(plan.stages):
-            write_checkpoint(out, model, optimizer, stage=index + 1, step=0, plan=plan)
-    save_model(model, out)
-    Checkpoint.mark_finished(out, plan)
-    return model.eval()
+
+    def _loader(self, index: int, stage: Stage) -> BatchLoader:
+        plan, model = self.learner.plan, self.learner.model
+        sets = {name: self.sets[name] for name in stage.mix}
+        seed = _seed(plan, index)
+        patches = model.config.vision.grid**2
+        kept = max(1, round(patches * (1 - plan.patch_dropout)))
+        return BatchLoader(
+            sets,
+            sample_order({name: len(pairs) for name, pairs in sets.items()}, stage.mix, stage.samples, seed),
+            batch_size=plan.batch_size,
+            seed=seed,
+            prepare=Augment(plan.augment, model.image_size, model.mean, model.std),
+            rows=self.learner.ranks.rows(plan.batch_size),
+            patches=(patches, kept) if kept < patches else None,
+        )
+
+    def _share_of_ceiling(self) -> float:
+        """Return which share of the processes' matrix-product ceiling one sample a second takes."""
+        learner, plan = self.learner, self.learner.plan
+        model, device = learner.model, learner.model.device
+        captions = [own[0] for pairs in self.sets.values() for own in pairs.captions[:_SAMPLED_CAPTIONS]]
+        flops = training_flops(
+            model.config,
+            patches=round(model.config.vision.grid**2 * (1 - plan.patch_dropout)),
+            tokens=float(model.text.valid(model.tokenizer(captions).to(device)).sum()) / len(captions),
+            contrastive=bool(plan.loss.contrastive_weight),
+            captions=bool(plan.loss.caption_weight),
+        )
+        with learner.autocast():
+            dtype = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else torch.float32
+        return flops / (matmul_ceiling(device, dtype) * learner.ranks.count)
+
+    @torch.no_grad()
+    def _evaluate(self) -> dict[str, float]:
+        """Return zero-shot retrieval among held-out pairs; every rank looks at all, as FSDP wants it."""
+        from geomammut.evaluation.retrieval import retrieval_metrics  # noqa: PLC0415 (of a room further on)
+
+        learner, plan = self.learner, self.learner.plan
+        assert plan.evaluate is not None
+        pairs, model = self.sets[plan.evaluate.pairs], learner.model
+        count = min(plan.evaluate.images, len(pairs))
+        found = []
+        for start in range(0, count, plan.batch_size):
+            rows = range(start, min(count, start + plan.batch_size))
+            images = torch.stack([model.preprocess(pairs.read_picture(row)) for row in rows])
+            tokens = model.tokenizer([pairs.captions[row][0] for row in rows])
+            with learner.autocast():
+                found.append(learner.passing(images.to(model.device), tokens.to(model.device), None, False))
+        numbers = np.arange(count)
+        metrics, _ = retrieval_metrics(
+            torch.cat([passed.images for passed in found]),
+            torch.cat([passed.texts for passed in found]),
+            np.stack([numbers, numbers], axis=1),
+        )
+        return {f"evaluation/{name}": metrics[name] for name in ("i2t_r1", "t2i_r1", "mR")}
 
 
-def train_step(
-    model: Mammut,
-    optimizer: torch.optim.Optimizer,
-    batch: Batch,
-    plan: Recipe,
-    extra_loss: ExtraLoss | None = None,
-) -> dict[str, float]:
-    """Take one optimizer step; return its losses, gradient norm, logit scale and rate."""
-    started = time.perf_counter()
-    device = model.device
-    images = batch.images.to(device, non_blocking=True)
-    with _autocast(plan, device):
-        image_tokens = model.visual.tokens(images)
-        terms = losses(model, image_tokens, batch.captions, plan.loss)
-        if extra_loss is not None:
-            terms["extra"] = extra_loss(model, batch, image_tokens)
-    weights = {"contrastive": plan.loss.contrastive_weight, "caption": plan.loss.caption_weight}
-    total = torch.stack([weights.get(name, 1.0) * term.float() for name, term in terms.items()]).sum()
-    if not bool(torch.isfinite(total)):
-        raise UserError("the loss is no longer finite; lower optimizer.lr in the recipe and train again")
-    optimizer.zero_grad(set_to_none=True)
-    total.backward()  # type: ignore[no-untyped-call]
-    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), plan.optimizer.clip_norm)
-    optimizer.step()
-    with torch.no_grad():
-        model.log_logit_scale.clamp_(0.0, math.log(100.0))
-    figures = {name: round(float(term.detach()), 6) for name, term in terms.items()}
-    return figures | {
-        "loss": round(float(total.detach()), 6),
-        "gradient_norm": round(float(norm), 6),
-        "logit_scale": round(model.logit_scale, 4),
-        "lr": optimizer.param_groups[0]["lr"],
-        "samples_per_s": round(len(images) / (time.perf_counter() - started), 2),
-    }
+def _save(learner: Learner, folder: Path) -> None:
+    """Write the model as it stands (its running mean, if the recipe keeps one); every rank calls this."""
+    weights = whole_weights(learner)
+    if learner.ranks.leads:
+        save_model(learner.model, folder, weights)
+    learner.ranks.wait()
 
 
-def losses(model: Mammut, image_tokens: Tensor, captions: list[str], part: LossPart) -> dict[str, Tensor]:
-    """Return the weighted-in terms of the loss: "contrastive" and "caption", where their weight is not 0."""
-    tokens = model.tokenizer(captions)
-    valid = model.text.valid(tokens)
-    groups = length_groups(valid)
-    tokens, valid = tokens.to(model.device), valid.to(model.device)
-    terms = {}
-    if part.contrastive_weight:
-        images = torch.nn.functional.normalize(model.visual.pool(image_tokens).float(), dim=-1)
-        order = torch.cat([rows for rows, _ in groups])
-        # A model whose text embedding averages the pads, too, has to read them.
-        texts = [
-            model.encode_text(tokens[rows] if model.config.text.average_padding else tokens[rows, :longest])
-            for rows, longest in groups
-        ]
-        logits = model.log_logit_scale.exp() * images @ torch.cat(texts)[order.argsort()].float().T
-        same = torch.from_numpy(equal_captions(captions)).to(model.device)
-        if part.contrastive == "infonce":
-            terms["contrastive"] = infonce(logits, same)
-        else:
-            gamma = part.focal_gamma if part.contrastive == "focal" else 0.0
-            terms["contrastive"] = sigmoid_focal(logits + model.logit_bias, same, gamma)
-    if part.caption_weight:
-        memory = model.image_memory(image_tokens)
-        states, labels = [], []
-        for rows, longest in groups:
-            labelled = valid[rows, 1:longest]
-            states.append(model.text.decode(tokens[rows, : longest - 1], memory[rows])[labelled])
-            labels.append(tokens[rows, 1:longest][labelled])
-        terms["caption"] = caption_loss(torch.cat(states), model.text.text_projection, torch.cat(labels))
-    return terms
+@contextmanager
+def _stop_request() -> Iterator[StopRequest]:
+    """Let the first SIGTERM or SIGINT within the block be a request; a second one acts as ever."""
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
+    def note(number: int, frame: object) -> None:
+        request.signal = number
+        signal.signal(number, before[signal.Signals(number)])
 
-def length_groups(valid: Tensor, groups: int = 4) -> list[tuple[Tensor, int]]:
-    """Divide texts by length, so that short ones are not padded to the longest of the batch.
-
-    Args:
-        valid: [B, L], True where a text has a token.
-        groups: At most how many groups.
-
-    Returns:
-        Each group's rows, and the length of its longest text.
-    """
-    lengths = valid.sum(dim=1)
-    shortest_first = lengths.argsort(stable=True)
-    return [(rows, int(lengths[rows[-1]])) for rows in shortest_first.chunk(groups)]
-
-
-def learning_rate(part: OptimizerPart, step: int, steps: int) -> float:
-    """Return the rate of `step` of a stage of `steps`: linear warm-up, then a cosine down."""
-    warmup = part.warmup * steps
-    if step < warmup:
-        return part.lr * (step + 1) / (warmup + 1)
-    share = (step - warmup) / max(1.0, steps - warmup)
-    return part.lr * (part.final_lr + (1 - part.final_lr) * (1 + math.cos(math.pi * share)) / 2)
-
-
-def bfloat16_is_fast(device: torch.device) -> bool:
-    """Whether bfloat16 products have hardware: any CUDA device; on a CPU, AMX or AVX512-BF16."""
-    if device.type == "cuda":
-        return True
-    capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
-
-
-def _autocast(plan: Recipe, device: torch.device) -> contextlib.AbstractContextManager[Any]:
-    lower = plan.precision == "bfloat16" or (plan.precision == "auto" and bfloat16_is_fast(device))
-    return torch.autocast(device.type, torch.bfloat16) if lower else contextlib.nullcontext()
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _device(plan: Recipe) -> torch.device:
-    if plan.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if plan.device == "cuda" and not torch.cuda.is_available():
+    if plan.device == "cpu" or (plan.device == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
         raise UserError('device = "cuda", but PyTorch sees no GPU; use "auto" or "cpu"')
-    return torch.device(plan.device)
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    torch.cuda.set_device(device)
+    return device
 
 
 def _seed(plan: Recipe, stage: int) -> int:
@@ -259,14 +281,6 @@ def _start_model(plan: Recipe, sets: Mapping[str, PairSet]) -> Mammut:
     return model
 
 
-def new_optimizer(model: Mammut, part: OptimizerPart) -> torch.optim.AdamW:
-    """Return AdamW over a model's parameters; vectors and scalars do not decay."""
-    decayed = [parameter for parameter in model.parameters() if parameter.ndim >= 2]
-    others = [parameter for parameter in model.parameters() if parameter.ndim < 2]
-    groups: list[dict[str, Any]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=part.lr, betas=(0.9, part.beta2), weight_decay=part.weight_decay, fused=True)
-
-
 def _checkpoint_to_resume(plan: Recipe, out: Path, resume: bool) -> Checkpoint | None:
     checkpoint = read_checkpoint(out)
     if checkpoint is None:
@@ -277,38 +291,3 @@ def _checkpoint_to_resume(plan: Recipe, out: Path, resume: bool) -> Checkpoint |
     if checkpoint.recipe != plan.model_dump(mode="json"):
         raise UserError(f"{out} was begun with another recipe ({out / 'recipe.json'}); choose another folder")
     return checkpoint
-
-
-class _Log:
-    """`log.jsonl`, one line a step."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-
-    def cut(self, stage: int, step: int) -> None:
-        """Drop the lines of steps that are about to be taken (again)."""
-        kept = []
-        if self.path.exists():
-            for line in self.path.read_text(encoding="utf-8").splitlines():
-                with contextlib.suppress(json.JSONDecodeError):
-                    record = json.loads(line)
-                    if (record["stage"], record["step"]) < (stage, step):
-                        kept.append(line)
-        self.path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-
-    def write(self, **record: Any) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
-
-
-@contextlib.contextmanager
-def _stage_progress(name: str, steps: int, first: int) -> Iterator[Callable[[dict[str, float]], None]]:
-    with progress_bar() as bar:
-        task = bar.add_task(f"train {name}", total=steps, completed=first)
-
-        def tick(figures: dict[str, float]) -> None:
-            told = f"train {name}: loss {figures['loss']:.3f}, {figures['samples_per_s']:.0f}/s"
-            bar.update(task, advance=1, description=told)
-
-        yield tick
