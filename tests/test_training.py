@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file
+from torch.utils.flop_counter import FlopCounterMode
 
 import geomammut
 from geomammut.errors import UserError
@@ -29,9 +30,11 @@ from geomammut.pairs.pair_set import PairSet
 from geomammut.training.data import DIRECTIONS, Augment, Batch, BatchLoader, sample_order
 from geomammut.training.losses import CAPTION_CHUNK, caption_costs, infonce, sigmoid_focal
 from geomammut.training.optimizer import learning_rate, new_optimizer
-from geomammut.training.recipe import AugmentPart, OptimizerPart, Recipe, Stage, read_recipe
+from geomammut.training.recipe import AugmentPart, LossPart, OptimizerPart, Recipe, Stage, read_recipe
 from geomammut.training.step import new_learner, train_step
+from geomammut.training.throughput import training_flops
 from geomammut.training.trainer import train
+from geomammut.training.training_pass import TrainingPass
 
 RECIPE = """
 batch_size = 16
@@ -385,3 +388,17 @@ def test_every_shipped_recipe_is_valid(recipe: Path) -> None:
     from geomammut.localization.rounds import LocalizeRecipe
 
     read_recipe(recipe, LocalizeRecipe if "start_from" in recipe.read_text().split("[")[0] else Recipe)
+
+
+def test_the_counted_operations_are_those_of_a_step() -> None:
+    model = small_model()
+    captions = ["a red roof"] * len(CAPTIONS)
+    tokens = model.tokenizer(captions)
+    passing = TrainingPass(model, LossPart())
+    with FlopCounterMode(display=False) as counter:
+        passed = passing(small_batch().images, tokens)
+        assert passed.images is not None and passed.texts is not None and passed.caption_costs is not None
+        (passed.images.sum() + passed.texts.sum() + passed.caption_costs.sum()).backward()
+    length = float(model.text.valid(tokens)[0].sum())
+    flops = training_flops(model.config, patches=16, tokens=length, contrastive=True, captions=True)
+    assert flops == pytest.approx(counter.get_total_flops() / len(captions), rel=0.15)
