@@ -35,9 +35,7 @@ def test_ranks_take_the_step_of_one_process(processes: int, tmp_path: Path) -> N
 def test_a_run_of_two_processes_learns_what_one_learns(parallel: str, scene_pairs: Path, tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path, scene_pairs)
     alone = train(recipe, tmp_path / "alone")
-    program = "import sys; from geomammut.cli import main; main()"
-    (tmp_path / "train.py").write_text(program)
-    command = [*TORCHRUN, "--nproc-per-node", "2", str(tmp_path / "train.py"), "train", str(recipe)]
+    command = [*TORCHRUN, "--nproc-per-node", "2", "-m", "geomammut", "train", str(recipe)]
     command += ["-o", str(tmp_path / "two"), "--set", f"parallel={parallel}"]
     run = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert run.returncode == 0, run.stderr[-3000:]

@@ -1,0 +1,5 @@
+"""`python -m geomammut`, which `torchrun -m geomammut` starts too."""
+
+from geomammut.cli import main
+
+main()
