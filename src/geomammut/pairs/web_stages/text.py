@@ -17,8 +17,7 @@ import daft
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from daft import DataType, Series, col, lit
-from daft.functions import when
+from daft import DataType, Series, col
 
 if TYPE_CHECKING:
     from geomammut.pairs.web_stages.text_classifier import TextClassifier
@@ -27,6 +26,7 @@ RULES = Path(__file__).with_name("web_keywords.toml")
 ABSENT = "[\u0300-\u036f'’´`]"  # combining accents and apostrophes
 SPACES = r"[\s\pZ_-]+"
 RARE = "[^\x00-\x7f]|['`]"  # what no net over raw text can compare
+JUDGED = pa.struct([("reason", pa.large_string()), ("keyword", pa.large_string()), ("text_score", pa.float32())])
 NO_WORDS, NO_KEYWORD, EXCLUDED = "no alt-text", "no keyword", "excluded phrase"
 
 
@@ -40,8 +40,8 @@ def rules() -> Mapping[str, Any]:
 class TextPatterns:
     """The rules as regular expressions (RE2) over folded text (see `folded`).
 
-    `anchors` is a plain list of strings, one of which stands in every text that `wanted` matches. `net` is wider
-    and for the text as it came, in any case: what it does not match has no anchor.
+    `anchors` is a plain list of strings, one of which stands in every text that `wanted` or `excluded` matches.
+    `net` is wider and for the text as it came, in any case: what it does not match has no anchor.
     """
 
     net: str
@@ -57,7 +57,8 @@ def text_patterns() -> TextPatterns:
     read = rules()
     gap = rf"(?: [^ ]+){{0,{read['gap']}}}? "
     wanted: list[str] = []
-    anchors: set[str] = set()
+    excluded = [phrase for phrases in read["excluded"].values() for phrase in phrases]
+    anchors = {fold_phrase(phrase) for phrase in excluded}
     for language in read["languages"].values():
         wanted.append(_any_of(language["phrases"]))
         anchors |= {fold_phrase(phrase) for phrase in language["phrases"]}
@@ -69,7 +70,7 @@ def text_patterns() -> TextPatterns:
         net="|".join([RARE, *(anchor.replace(" ", SPACES) for anchor in plain if anchor.isascii())]),
         anchors="|".join(plain),
         wanted="|".join(wanted),
-        excluded=_any_of(phrase for phrases in read["excluded"].values() for phrase in phrases),
+        excluded=_any_of(excluded),
         dropped={reason: _any_of(phrases) for reason, phrases in read["dropped"].items()},
     )
 
@@ -89,25 +90,16 @@ def text_stage(frame: daft.DataFrame, classifier: "TextClassifier | None" = None
         the words that spoke for it, folded; null where none did) and `text_score` (float32, the
         classifier's probability; null without a classifier).
     """
-    judged = frame.with_column("_judged", _judge_batch(col("alt_text")))
-    judged = judged.with_columns({name: col("_judged")[name] for name in ("reason", "keyword")}).exclude("_judged")
-    if classifier is None:
-        return judged.with_column("text_score", lit(None).cast(DataType.float32()))
-    rescued = (col("reason") == NO_KEYWORD) & (col("text_score") >= classifier.threshold)
-    return judged.with_column("text_score", classifier.expression(col("alt_text"))).with_column(
-        "reason", when(rescued, lit(None)).otherwise(col("reason"))
-    )
+
+    @daft.func.batch(return_dtype=DataType.from_arrow_type(JUDGED), unnest=True, use_process=False)
+    def judged(alt_texts: Series) -> Series:
+        return Series.from_arrow(judge(alt_texts.to_arrow(), classifier))
+
+    return frame.select(*frame.column_names, judged(col("alt_text")))
 
 
-def judge(alt_texts: pa.Array) -> pa.StructArray:
-    """Judge alt-texts by the rules alone.
-
-    Args:
-        alt_texts: [N] strings or nulls.
-
-    Returns:
-        [N] structs of `reason` and `keyword`, as `text_stage` has them.
-    """
+def judge(alt_texts: pa.Array, classifier: "TextClassifier | None" = None) -> pa.StructArray:
+    """Judge N alt-texts (strings or nulls): `text_stage` for an array, with its three columns as fields (JUDGED)."""
     patterns = text_patterns()
     texts = alt_texts.cast(pa.large_string()).fill_null("")
     reasons = pc.if_else(pc.match_substring_regex(texts, r"[\pL\pN]"), NO_KEYWORD, NO_WORDS).cast(pa.large_string())
@@ -116,20 +108,16 @@ def judge(alt_texts: pa.Array) -> pa.StructArray:
     anchored = pc.match_substring_regex(left, patterns.anchors)
     places, left = caught.filter(anchored), left.filter(anchored)
     found = _keywords(pc.replace_substring_regex(left, patterns.excluded, " ¦ "), patterns.wanted)
-    judged = pc.if_else(
-        found.is_valid(), None, pc.if_else(pc.match_substring_regex(left, patterns.wanted), EXCLUDED, NO_KEYWORD)
-    )
-    for reason, pattern in reversed(list(patterns.dropped.items())):
-        judged = pc.if_else(pc.and_(found.is_valid(), pc.match_substring_regex(left, pattern)), reason, judged)
-    return pa.StructArray.from_arrays(
-        [_put(reasons, places, judged), _put(pa.nulls(len(texts), pa.large_string()), places, found)],
-        ["reason", "keyword"],
-    )
-
-
-@daft.func.batch(return_dtype=DataType.struct({"reason": DataType.string(), "keyword": DataType.string()}))
-def _judge_batch(alt_texts: Series) -> Series:
-    return Series.from_arrow(judge(alt_texts.to_arrow()))
+    refused = pc.if_else(pc.match_substring_regex(left, patterns.excluded), EXCLUDED, NO_KEYWORD)
+    reasons = _put(reasons, places, pc.if_else(found.is_valid(), _dropped(left, patterns), refused))
+    scores = pa.nulls(len(texts), pa.float32())
+    if classifier is not None:
+        scores = pa.array(classifier.score(texts))
+        passed = pc.and_(pc.equal(reasons, NO_KEYWORD), pc.greater_equal(scores, classifier.threshold))
+        places_passed = pc.indices_nonzero(passed)
+        reasons = _put(reasons, places_passed, _dropped(folded(texts.take(places_passed)), patterns))
+    keywords = _put(pa.nulls(len(texts), pa.large_string()), places, found)
+    return pa.StructArray.from_arrays([reasons, keywords, scores], fields=list(JUDGED))
 
 
 def folded(texts: pa.Array) -> pa.Array:
@@ -146,6 +134,15 @@ def fold_phrase(phrase: str) -> str:
 def _keywords(texts: pa.Array, wanted: str) -> pa.Array:
     """Return, of each text, the words that `wanted` matches, or null."""
     return pc.struct_field(pc.extract_regex(texts, f"(?P<keyword>{wanted})"), "keyword")
+
+
+def _dropped(texts: pa.Array, patterns: TextPatterns) -> pa.Array:
+    """Return, of each text that speaks of a view from above, why it is dropped all the same, or null."""
+    reasons = pa.nulls(len(texts), pa.large_string())
+    for reason, pattern in patterns.dropped.items():
+        this = pc.if_else(pc.match_substring_regex(texts, pattern), pa.scalar(reason, reasons.type), None)
+        reasons = pc.coalesce(reasons, this)
+    return reasons
 
 
 def _put(values: pa.Array, places: pa.Array, new: pa.Array) -> pa.Array:
