@@ -33,6 +33,7 @@ VERBS = {
     "pairs import": ("pairs_import", "pairs.benchmark"),
     "pairs check": ("pairs_check", "pairs.check"),
     "pairs preview": ("pairs_preview", "pairs.preview"),
+    "web train-classifier": ("web_train_classifier", "training.aerial_classifier"),
     "train": ("train", "training.trainer"),
     "eval retrieval": ("eval_retrieval", "evaluation.retrieval"),
     "eval classification": ("eval_classification", "evaluation.classification"),
@@ -245,6 +246,22 @@ def test_a_verb_calls_its_function(
     call = stand_in(monkeypatch, verb)
     assert cli.main([*verb.split(), *words.split()]) == 0
     assert (call.args, call.kwargs) == (args, kwargs)
+
+
+def test_a_trained_classifier_is_told_by_its_metrics(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call = stand_in(monkeypatch, "web train-classifier")
+    call.answer = {"metrics": {"auc": 0.99125, "threshold": 0.5}}
+    words = "--positives pictures set --negatives masks -o c --encoder m --recall 0.9 --seed 2"
+    assert cli.main(["web", "train-classifier", *words.split()]) == 0
+    assert call.args == ([Path("pictures"), Path("set")], [Path("masks")], Path("c"))
+    assert call.kwargs == {"encoder": "m", "samples": 60_000, "recall": 0.9, "seed": 2}
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["auc", "0.9912"],
+        ["threshold", "0.5000"],
+        ["c"],
+    ]
 
 
 METRICS = {"metrics": {"mR": 20.25, "per_class": {"road": 1.0}}}

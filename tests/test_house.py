@@ -33,9 +33,13 @@ ROOMS = {
     "demo": {"landmarks", "imagery", "pairs", "model", "training", "evaluation", "localization"},
 }
 COMMON = {"errors", "files", "pictures", "progress"}  # what every room stands on
-# `pairs web --classifier MODEL` loads a model when it is asked for one, and only then.
+# `pairs web --classifier MODEL` loads a model or a classifier when it is asked for one, and only then.
 # A recipe's `[evaluate]` scores the model while it trains.
-LAZY_EXCEPTIONS = {("pairs", "geomammut.model.load"), ("training", "geomammut.evaluation.retrieval")}
+LAZY_EXCEPTIONS = {
+    ("pairs", "geomammut.model.load"),
+    ("pairs", "geomammut.model.aerial_classifier"),
+    ("training", "geomammut.evaluation.retrieval"),
+}
 
 
 @cache

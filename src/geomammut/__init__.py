@@ -22,6 +22,8 @@ _HOMES = {
     "smooth_attention": "model.smooth_attention",
     "pairs_landmarks": "pairs.landmarks",
     "pairs_web": "pairs.web",
+    "web_train_classifier": "training.aerial_classifier",
+    "load_classifier": "model.aerial_classifier",
     "pairs_import": "pairs.benchmark",
     "pairs_check": "pairs.check",
     "pairs_preview": "pairs.preview",

@@ -18,9 +18,9 @@ from geomammut.cli.evaluation import eval_classification, eval_retrieval, eval_s
 from geomammut.cli.landmarks import landmarks
 from geomammut.cli.localization import heatmap, localize, segment
 from geomammut.cli.model import model_import, model_info
-from geomammut.cli.options import ManyImages
+from geomammut.cli.options import ManyPaths
 from geomammut.cli.pairs import pairs_check, pairs_import, pairs_landmarks, pairs_preview, pairs_web
-from geomammut.cli.training import train
+from geomammut.cli.training import train, web_train_classifier
 from geomammut.errors import explain
 
 app = typer.Typer(
@@ -75,11 +75,14 @@ app.command("segment")(segment)
 app.command("localize")(localize)
 
 of_pairs = group("pairs", "Make and check sets of image–caption pairs.")
-of_pairs.command("landmarks", cls=ManyImages)(pairs_landmarks)
+of_pairs.command("landmarks", cls=ManyPaths)(pairs_landmarks)
 of_pairs.command("web")(pairs_web)
 of_pairs.command("import")(pairs_import)
 of_pairs.command("check")(pairs_check)
 of_pairs.command("preview")(pairs_preview)
+
+of_web = group("web", "Train what judges the web's texts and pictures.")
+of_web.command("train-classifier", cls=ManyPaths)(web_train_classifier)
 
 of_eval = group("eval", "Measure a model: retrieval, classification, segmentation.")
 of_eval.command("retrieval")(eval_retrieval)

@@ -44,17 +44,19 @@ def local_ones_exist(paths: list[str]) -> list[str]:
     return paths
 
 
-class ManyImages(TyperCommand):
-    """Reads `--imagery a.tif b.tif`, which is what a shell makes of `--imagery *.tif`."""
+class ManyPaths(TyperCommand):
+    """Reads `--imagery a.tif b.tif`, which is what a shell makes of `--imagery *.tif`, for each option that repeats."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        repeating = {name for option in self.params if getattr(option, "multiple", False) for name in option.opts}
         spread: list[str] = []
-        more = False  # whether a word that is no option is one more path of --imagery
+        current = ""  # the repeating option that one more path would belong to
         for word in args:
             if word.startswith("-"):
-                more = word == "--imagery" or word.startswith("--imagery=")
-            elif more and spread[-1] != "--imagery":
-                spread.append("--imagery")
+                name = word.partition("=")[0]
+                current = name if name in repeating else ""
+            elif current and spread[-1] != current:
+                spread.append(current)
             spread.append(word)
         return super().parse_args(ctx, spread)
 

@@ -8,21 +8,44 @@ from PIL import Image
 from torch import Tensor, nn
 
 
-class VisionLanguageModel(Protocol):
-    """A pair of encoders into one space of E dimensions, in evaluation mode.
+class ImageEncoder(Protocol):
+    """What embeds images in E dimensions, in evaluation mode.
 
     Attributes:
         name: What it was loaded from.
         image_size: S, the side in pixels of its square input.
         embed_dim: E.
-        mean: Per-channel mean of its input, for pixels in 0..1.
-        std: Per-channel standard deviation, likewise.
-        logit_scale: Factor that its training put on the cosine before the loss.
     """
 
     name: str
     image_size: int
     embed_dim: int
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
+
+    def named_buffers(self) -> Iterator[tuple[str, Tensor]]: ...
+
+    def preprocess(self, image: Image.Image) -> Tensor:
+        """Map a PIL image to a float tensor [3, S, S]: resized, cropped, normalized."""
+        ...
+
+    def encode_image(self, images: Tensor, normalize: bool = True) -> Tensor:
+        """Embed preprocessed images [B, 3, S, S] as [B, E], of length 1 if `normalize`."""
+        ...
+
+
+class VisionLanguageModel(ImageEncoder, Protocol):
+    """An image encoder and a text encoder into the same space of E dimensions.
+
+    Attributes:
+        mean: Per-channel mean of its input, for pixels in 0..1.
+        std: Per-channel standard deviation, likewise.
+        logit_scale: Factor that its training put on the cosine before the loss.
+    """
+
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
@@ -33,19 +56,6 @@ class VisionLanguageModel(Protocol):
 
     @property
     def logit_scale(self) -> float: ...
-
-    @property
-    def device(self) -> torch.device: ...
-
-    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
-
-    def preprocess(self, image: Image.Image) -> Tensor:
-        """Map a PIL image to a float tensor [3, S, S]: resized, cropped, normalized."""
-        ...
-
-    def encode_image(self, images: Tensor, normalize: bool = True) -> Tensor:
-        """Embed preprocessed images [B, 3, S, S] as [B, E], of length 1 if `normalize`."""
-        ...
 
     def encode_text(self, texts: Tensor | Sequence[str], normalize: bool = True) -> Tensor:
         """Embed strings or token ids [B, L] as [B, E], of length 1 if `normalize`."""

@@ -15,7 +15,7 @@ from geomammut.errors import UserError
 from geomammut.files import whole_file, write_json
 from geomammut.model import openmammut
 from geomammut.model.config import MammutConfig
-from geomammut.model.interface import VisionLanguageModel
+from geomammut.model.interface import ImageEncoder, VisionLanguageModel
 from geomammut.model.mammut import Mammut
 from geomammut.model.tokenizer import ClipTokenizer, Tokenizer
 
@@ -42,6 +42,26 @@ def load_model(name: str | os.PathLike[str], device: str = "cpu") -> VisionLangu
             raise UserError(f"{text} names no weights; write open_clip:NAME/TAG or open_clip:NAME/FILE")
         return OpenClipModel(architecture, tag).to(device)
     return load_mammut(name).to(device)
+
+
+def load_image_encoder(name: str | os.PathLike[str], device: str = "cpu") -> ImageEncoder:
+    """Load what embeds images: any model of `load_model`, or one of timm's.
+
+    Args:
+        name: As for `load_model`, or `timm:NAME` (the hub's weights), `timm:NAME/FILE.safetensors`,
+            `timm:NAME/random`.
+        device: Where PyTorch is to put it.
+
+    Raises:
+        UserError: It cannot be found, or is not what it should be.
+    """
+    text = str(name)
+    if text.startswith("timm:"):
+        from geomammut.model.timm_encoder import TimmEncoder  # noqa: PLC0415 (slow to import)
+
+        architecture, _, weights = text.removeprefix("timm:").partition("/")
+        return TimmEncoder(architecture, weights or None).to(device)
+    return load_model(name, device)
 
 
 def load_mammut(name: str | os.PathLike[str]) -> Mammut:
