@@ -45,6 +45,10 @@ TUNED = (
             "The river [separates|is far from:relation] the forest from the houses.",
             "[Three|Seven:count] houses are scattered along the top of the picture, north of the "
             "[river|railway:category].",
+            "Farmland on the [south|north:direction] bank of the river, across the river from [houses|a "
+            "mosque:category].",
+            "A forest, and a bridge [not far from|far away from:relation] it.",
+            "Dense forest fills the [lower left|upper right:direction] of the frame.",
             "Brown, ploughed fields to the [right|left:direction] of a wooded area.",
             "A patch of forest covers [the bottom left|almost the entire image:size], next to the river[| "
             "Douro:place name].",

@@ -17,6 +17,7 @@ from geomammut.pairs import english
 from geomammut.pairs.claims import relations, spots, wording
 from geomammut.pairs.claims.lexicon import Lexicon, Mention
 from geomammut.pairs.claims.numbers import Quantity, quantity_of
+from geomammut.pairs.claims.places import Place
 from geomammut.pairs.claims.reading import Reading
 from geomammut.pairs.positions import Region
 from geomammut.pairs.visible import ChipContents, Kind
@@ -35,7 +36,7 @@ __all__ = [
     "grounding_report",
 ]
 
-VERSION = "grounding-2"
+VERSION = "grounding-3"
 
 FaultKind = Literal[
     "empty or too long",
@@ -237,7 +238,7 @@ class _Checked:
     def _check_places(self) -> None:
         for placed in self._reading.placed():
             things = self._known(placed.things)
-            if things and not self._stand_there(things, placed.place.region):
+            if things and not self._stand_there(things, placed.place):
                 where = self.kinds[things[0]][0].position
                 self._fault(
                     things[0],
@@ -287,12 +288,13 @@ class _Checked:
             if not any(low <= member.area_share <= high for kind in kinds for member in kind.members):
                 self._fault(mention, "wrong size", f"“{mention.sense.phrase}” is not “{word}” in this picture.")
 
-    def _stand_there(self, things: Sequence[Mention], region: Region) -> bool:
+    def _stand_there(self, things: Sequence[Mention], place: Place) -> bool:
         """Tell whether any of the things stands in a part of the picture.
 
         "A bridge over a canal on the right" speaks of the bridge, if the canal goes all the way.
         """
-        there = [m for m in things if spots.standing_in(region, self.kinds[m], self._contents)]
+        region = place.region
+        there = [m for m in things if spots.standing_in(region, self.kinds[m], self._contents, place.spread)]
         left, top, right, bottom = region
         opposite = (1 - right, 1 - bottom, 1 - left, 1 - top)
         lines = all(kind.linear for m in there for kind in self.kinds[m])

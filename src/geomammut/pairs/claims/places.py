@@ -2,8 +2,11 @@
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from geomammut.pairs.positions import REGIONS, Region
+
+Spread = Literal["stands", "mostly", "fills"]
 
 _VERTICAL = r"(?:upper|lower|top|bottom|north(?:ern(?:most)?)?|south(?:ern(?:most)?)?)"
 _SIDEWAYS = r"(?:left|right|(?:east|west)(?:ern(?:most)?)?)"
@@ -41,7 +44,7 @@ _AXIS = re.compile(
 _COMPASS = r"(?:north|south)(?:[\s-]?(?:east|west))?(?:ern)?|(?:east|west)(?:ern)?"
 BEARING = re.compile(
     rf"\b(?:(?:(?:to|on|at|along|in|near)\s+the\s+)?(?:{_VERTICAL}[\s-]?{_SIDEWAYS}|{_COMPASS}|left|right)(?:[\s-]hand)?"
-    r"(?:\s+(?:side|end|edge|part|half|corner|section|tip|area|portion|quadrant|quarter))?\s+of|"
+    r"(?:\s+(?:side|end|edge|part|half|corner|section|tip|area|portion|quadrant|quarter|bank|shore))?\s+of|"
     r"above|below|beneath|underneath)\b",
     re.IGNORECASE,
 )
@@ -65,12 +68,16 @@ _STEPS = {
 
 @dataclass(frozen=True)
 class Place:
-    """Words of place in the characters `start`:`end` of a caption, and the part of the picture they name."""
+    """Words of place in the characters `start`:`end` of a caption, and the part of the picture they name.
+
+    `spread` tells whether a thing only stands there, is mostly there ("dominates"), or fills it ("covers").
+    """
 
     start: int
     end: int
     region: Region
     words: str
+    spread: Spread = "stands"
 
 
 @dataclass(frozen=True)
@@ -113,8 +120,15 @@ def places_in(caption: str, courses: list[Course]) -> list[Place]:
         region = _region(match["where"], tight=bool(_TIGHT.search(match.group())))
         if region is not None:
             end = match.start("verb") if match["verb"] else match.end()
-            found.append(Place(match.start(), end, region, caption[match.start("where") : end].strip()))
+            words = caption[match.start("where") : end].strip()
+            found.append(Place(match.start(), end, region, words, _spread(match["lead"] or "")))
     return found
+
+
+def _spread(lead: str) -> Spread:
+    if lead.lower().startswith(("fill", "cover")):
+        return "fills"
+    return "mostly" if lead.lower().startswith(("dominat", "occup")) else "stands"
 
 
 def _is_led(match: re.Match[str]) -> bool:

@@ -35,6 +35,9 @@ _AFTER_NOUNS = frozenset(
     "and or with in on at by to from inside within of is are lies sits stands near next beside surrounded that "
     "which where can along between below above behind".split()
 )
+_PRONOUN = re.compile(r"\b(?:it|them)\b", re.IGNORECASE)
+_ACROSS = re.compile(r"\bacross(?:\s+(?:the|an?))?(?:\s+\w+)?\s+$", re.IGNORECASE)
+_FROM = re.compile(r"\s+from\s", re.IGNORECASE)
 _OWN_NOUN = re.compile(r"\s+(?:bank|bend|arm|fork|shore|wing|lane|carriageway)s?\b", re.IGNORECASE)
 
 
@@ -149,7 +152,7 @@ class Reading:
         found = [mentions[-1]]
         for earlier, later in zip(reversed(mentions[:-1]), reversed(mentions[1:]), strict=True):
             gap = self.caption[earlier.end : later.start]
-            if re.search(r";|\band\b", gap) or not (later.sense.part or _TIES.search(gap)):
+            if re.search(r";|\band\b|,\s*with\b", gap) or not (later.sense.part or _TIES.search(gap)):
                 break
             if later.sense.loose and found == [later] and (later.sense.part or _HOLDS.search(gap)):
                 found = []
@@ -176,6 +179,8 @@ class Reading:
                 match = re.search(pattern.pattern + _UP_TO_NOUN, gap, re.IGNORECASE)
                 if match is None or self._is_place(since + match.start()):
                     continue
+                if _ACROSS.search(gap) and _FROM.match(self.caption, object_.end):
+                    break
                 objects = self._with_second(object_, word, gap)
                 if word in ("between", "separating") and len(objects) == 1 and not object_.plural:
                     break
@@ -184,6 +189,8 @@ class Reading:
                 if subjects:
                     yield Related(word, subjects, objects, f"{words} {self.caption[object_.start : object_.end]}")
                 break
+        yield from self._of_pronouns()
+        yield from self._across()
         yield from self._bearings()
 
     def _is_place(self, at: int) -> bool:
@@ -199,6 +206,35 @@ class Reading:
                     return (object_, other)
         return (object_,)
 
+    def _of_pronouns(self) -> Iterator[Related]:
+        """ "A pond with a mosque far away from it"."""
+        for pronoun in _PRONOUN.finditer(self.caption):
+            sentence = self._sentence(pronoun.start())
+            since = max([sentence[0], *(m.end for m in self.mentions if m.end <= pronoun.start())])
+            for word, pattern in PHRASES:
+                match = re.search(pattern.pattern + r"\s+$", self.caption[since : pronoun.start()], re.IGNORECASE)
+                if match is None:
+                    continue
+                at = since + match.start()
+                object_ = self._antecedent(at, sentence)
+                if object_ is not None and (subjects := self._others(at, object_, sentence)):
+                    words = " ".join(match.group().split())
+                    yield Related(word, subjects, (object_,), f"{words} the {object_.sense.phrase}")
+                break
+
+    def _across(self) -> Iterator[Related]:
+        """ "Allotments across the river from a town": the river lies between them."""
+        for between, other in pairwise(self.mentions):
+            sentence = self._sentence(between.start)
+            match = _ACROSS.search(self.caption[sentence[0] : between.start])
+            joint = _FROM.match(self.caption, between.end)
+            if match is None or joint is None or other.start >= sentence[1]:
+                continue
+            subjects = self._subjects(sentence[0] + match.start(), None, sentence)
+            if subjects and re.fullmatch(_UP_TO_NOUN, self.caption[joint.end() - 1 : other.start]):
+                words = f"between the {subjects[0].sense.phrase} and the {other.sense.phrase}"
+                yield Related("between", (between,), (subjects[0], other), words)
+
     def _bearings(self) -> Iterator[Related]:
         for match in BEARING.finditer(self.caption):
             within = any(m.start <= match.start() < m.end for m in self.mentions)  # "a pipeline above ground"
@@ -213,13 +249,24 @@ class Reading:
             elif object_ is None or not re.fullmatch(_UP_TO_NOUN, self.caption[match.end() : object_.start]):
                 continue
             else:
-                last = object_
+                last = object_ = self._whole(object_, behind)
             if object_ is None:
                 continue
-            subjects = tuple(s for s in self._subjects(match.start(), last, sentence) if s != object_)
+            subjects = self._others(match.start(), object_, sentence, last)
             if subjects:
                 words = f"{match.group()} {self.caption[object_.start : object_.end]}"
                 yield Related("towards", subjects, (object_,), words, step_of(match.group()))
+
+    def _whole(self, part: Mention, behind: Sequence[Mention]) -> Mention:
+        """Return the forest of "the trees of a forest"."""
+        owner = next((m for m in behind if m.start >= part.end), part)
+        of = re.fullmatch(r"\s+of\s+(?:an?|the)\s+(?:\w+\s+)?", self.caption[part.end : owner.start])
+        return owner if part.sense.loose and of else part
+
+    def _others(
+        self, at: int, object_: Mention, sentence: tuple[int, int], last: Mention | None = None
+    ) -> tuple[Mention, ...]:
+        return tuple(subject for subject in self._subjects(at, last, sentence) if subject != object_)
 
     def _antecedent(self, at: int, sentence: tuple[int, int]) -> Mention | None:
         clause = self._clause(at)

@@ -34,7 +34,7 @@ _PATTERNS: tuple[tuple[RelationWord, str], ...] = (
     (
         "far",
         r"(?<!not )(?<!too )far (?:away )?from|well away from|nowhere near|distant from|remote from|"
-        r"a long way from|"
+        r"a long way from|(?:great|long|considerable|good|some) distance (?:away )?from|miles (?:away|off) from|"
         r"(?:on|at) the (?:opposite|other) (?:side|end)s? of the (?:image|picture|photo|frame|scene) (?:from|to)",
     ),
     ("parallel", r"(?:in )?parallel (?:to|with)"),

@@ -7,7 +7,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from geomammut.pairs.claims.places import Course
+from geomammut.pairs.claims.places import Course, Spread
 from geomammut.pairs.positions import Region
 from geomammut.pairs.visible import ChipContents, Kind
 
@@ -15,15 +15,15 @@ _COVERS = re.compile(
     r"\b(?:cover(?:s|ing)?|fill(?:s|ing)?|occup(?:y|ies|ying)|tak(?:es?|ing) up|spread(?:s|ing)? (?:over|across)|"
     r"dominat(?:es?|ing)|makes? up|account(?:s|ing)? for|stretch(?:es|ing)? over)\s+"
     r"(?P<share>(?:(?!\band\b|\bwith\b)[\w-]+,?\s+){0,7}?)(?:of\s+)?"
-    r"(?:the|this)\s+(?P<of>(?:(?:entire|whole|full)\s+)?(?:\w+\s+)?)"
-    r"(?:image|picture|photo|photograph|scene|frame|view|shot|tile|chip)\b"
+    r"(?:(?:the|this)\s+(?P<of>(?:(?:entire|whole|full)\s+)?(?:\w+\s+)?)"
+    r"(?:image|picture|photo|photograph|scene|frame|view|shot|tile|chip)|what (?:we|you|one|is|can be))\b"
     r"|\btak(?:es?|ing) up\s+(?P<bare>an?\s+(?:\w+\s+)?(?:part|share|portion|sliver|fraction|spot|bit))"
     r"|\b(?:cover(?:s|ing)?|fill(?:s|ing)?|occup(?:y|ies|ying))\s+(?P<spot>(?:only\s+|just\s+)?an?\s+(?:tiny|small|minute|little)\s+\w+)",
     re.IGNORECASE,
 )
 # What part of the picture words mean, generously: (from, to).
 _SHARES: tuple[tuple[str, tuple[float, float]], ...] = (
-    (r"less than|under|tenth|sliver|tiny|minute|fraction|spot|bit|little|hardly|barely", (0.0, 0.2)),
+    (r"less than|under|tenth|sliver|tiny|minute|negligible|fraction|spot|bit|little|hardly|barely", (0.0, 0.2)),
     (r"small|minor", (0.0, 0.35)),
     (
         r"(?:almost|nearly|virtually) (?:the )?(?:entire|whole|all|everything)|entire(?:ty)?|whole|all|full|everything",
@@ -53,8 +53,11 @@ def share_of(kinds: Sequence[Kind]) -> float:
     return min(1.0, sum(kind.area_share for kind in kinds))
 
 
-def standing_in(region: Region, kinds: Sequence[Kind], contents: ChipContents) -> int:
-    """Return how many members stand in a part of the picture: with a quarter of them or of it."""
+def standing_in(region: Region, kinds: Sequence[Kind], contents: ChipContents, spread: Spread = "stands") -> int:
+    """Return how many members stand in a part of the picture: with a quarter of them or of it.
+
+    Those that are said to be mostly there need two fifths; those that fill it, a third of it between them.
+    """
     left, top, right, bottom = region
     window = shapely.box(left * contents.width, top * contents.height, right * contents.width, bottom * contents.height)
     outlines = outlines_of(kinds)
@@ -63,7 +66,10 @@ def standing_in(region: Region, kinds: Sequence[Kind], contents: ChipContents) -
     shared = np.where(dimension == 2, shapely.area(inside), shapely.length(inside))
     whole = np.where(dimension == 2, shapely.area(outlines), shapely.length(outlines))
     room = np.where(dimension == 2, shapely.area(window), max(contents.width, contents.height))
-    stands = (shared >= 0.25 * whole) | (shared >= 0.25 * room)
+    least = 0.25 if spread == "stands" else 0.4
+    stands = (shared >= least * whole) | (shared >= least * room)
+    if spread == "fills":
+        stands &= (dimension != 2) | (shared[dimension == 2].sum() >= 0.35 * room)
     return int(np.sum(np.where(dimension == 0, ~shapely.is_empty(inside), stands & (shared > 0))))
 
 

@@ -23,7 +23,7 @@ _MAP_SPEAK = re.compile(
     r"\b(?:osm|open ?street ?maps?|overture|google maps|geojson|shapefile|map|maps|mapped|mapping|tags?|tagged|tagging|"
     r"metadata|database|dataset|annotat\w+|polygons?|multipolygons?|linestrings?|polylines?|bounding box(?:es)?|bbox|"
     r"(?:node|way|relation)s? (?:id )?#?\d+|coordinates?|latitudes?|longitudes?|lat|lon|pixels?|utm|epsg|wgs ?84|"
-    r"gsd|geometr(?:y|ies)|centroid|categor(?:y|ies)|salience|area percent|n/a|null|"
+    r"gsd|landuse|feature class(?:es)?|geometr(?:y|ies)|centroid|categor(?:y|ies)|salience|area percent|n/a|null|"
     r"unnamed|undefined|population|elevation|inhabitants)\b|"
     r"\b\w+=[\w*]+|\b[a-z]+_[a-z_]+\b|\b[a-z]+:[a-z]+|-?\d{1,3}\.\d{3,}|\bids?\b\W{0,2}\d|\b\d{5,}\b|\d\.\d+\s*[,;]\s*-?\d+\.\d|\d°",
     re.IGNORECASE,
