@@ -24,6 +24,7 @@ from geomammut.localization.pseudo_labels import (
 )
 from geomammut.model.load import load_mammut, save_model
 from geomammut.model.mammut import Mammut
+from geomammut.model.vision import ImageTokens
 from geomammut.pairs.pair_set import PairSet
 from geomammut.progress import console, track
 from geomammut.training.data import Batch
@@ -158,7 +159,7 @@ def _train_student(teacher: Teacher, plan: LocalizeRecipe, number: int, folder: 
     )
     texts = [plan.template.format(phrase) for phrase in teacher.gate.phrases]
 
-    def region_term(model: Mammut, batch: Batch, image_tokens: Tensor) -> Tensor:
+    def region_term(model: Mammut, batch: Batch, image_tokens: ImageTokens) -> Tensor:
         dense = model.visual.dense(image_tokens, plan.student_window)
         embedded = model.encode_text(texts)
         scale = min(model.logit_scale, 30.0)

@@ -1,7 +1,7 @@
 """The dimensions of a MaMMUT model, stored beside its weights as `config.json`."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -16,7 +16,9 @@ class VisionConfig(BaseModel):
 
     `stem` makes the patch embedding: one strided convolution ("patch", as CLIP), or a few 3x3 ones
     ("conv", Xiao et al. 2021, arXiv 2106.14881), which learn faster from little data. `pool` makes one
-    embedding of the tokens: their mean, or a learned query's attention.
+    embedding of the tokens: their mean, the class token, or a learned query's attention. `activation` is that of
+    the MLPs; OpenAI's CLIP has "quick_gelu". `timm` names a ViT of timm's that is the tower instead; the other
+    fields then say what it is, and need not be given (see `model.timm_tower`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,7 +31,18 @@ class VisionConfig(BaseModel):
     mlp_ratio: float = 4.0
     stem: Literal["patch", "conv"] = "patch"
     class_token: bool = False
-    pool: Literal["mean", "attention"] = "mean"
+    pool: Literal["mean", "class", "attention"] = "mean"
+    activation: Literal["gelu", "quick_gelu"] = "gelu"
+    timm: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_timm_says(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("timm") is not None:
+            from geomammut.model.timm_tower import timm_fields  # noqa: PLC0415 (timm, for those who ask for it)
+
+            return values | timm_fields(values["timm"], values.get("image_size"))
+        return values
 
     @model_validator(mode="after")
     def _sizes_divide(self) -> "VisionConfig":
@@ -37,6 +50,8 @@ class VisionConfig(BaseModel):
             raise ValueError(f"image_size {self.image_size} is no multiple of patch_size {self.patch_size}")
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is no multiple of heads {self.heads}")
+        if self.pool == "class" and not self.class_token:
+            raise ValueError('pool = "class" needs class_token = true')
         if self.stem == "conv" and self.patch_size not in (4, 8, 16, 32):
             raise ValueError(f"the conv stem halves the image, so patch_size {self.patch_size} must be 4, 8, 16 or 32")
         return self

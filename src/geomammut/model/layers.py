@@ -63,33 +63,44 @@ class Attention(nn.Module):
         return torch.softmax((query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1), dim=-1)
 
 
-class MLP(nn.Module):
-    """Two linear maps with an exact GELU between."""
+class QuickGELU(nn.Module):
+    """x · σ(1.702 x), the approximation that OpenAI's CLIP was trained with."""
 
-    def __init__(self, width: int, ratio: float) -> None:
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.sigmoid(1.702 * x)
+
+
+class MLP(nn.Module):
+    """Two linear maps with an exact GELU, or OpenAI's, between."""
+
+    def __init__(self, width: int, ratio: float, activation: str = "gelu") -> None:
         super().__init__()
+        self.activation = QuickGELU() if activation == "quick_gelu" else nn.GELU()
         self.c_fc = nn.Linear(width, int(width * ratio))
         self.c_proj = nn.Linear(int(width * ratio), width)
 
     def forward(self, x: Tensor) -> Tensor:
-        mapped: Tensor = self.c_proj(F.gelu(self.c_fc(x)))
+        mapped: Tensor = self.c_proj(self.activation(self.c_fc(x)))
         return mapped
 
 
 class SelfBlock(nn.Module):
     """x + attention(norm(x)), then x + MLP(norm(x)) unless `mlp_ratio` is 0."""
 
-    def __init__(self, width: int, heads: int, mlp_ratio: float) -> None:
+    def __init__(self, width: int, heads: int, mlp_ratio: float, activation: str = "gelu") -> None:
         super().__init__()
         self.ln_1 = nn.LayerNorm(width)
         self.attn = Attention(width, heads)
         if mlp_ratio:
             self.ln_2 = nn.LayerNorm(width)
-            self.mlp = MLP(width, mlp_ratio)
+            self.mlp = MLP(width, mlp_ratio, activation)
         self.has_mlp = bool(mlp_ratio)
 
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
-        x = x + self.attn(self.ln_1(x), bias=bias)
+        return self.finish(x + self.attn(self.ln_1(x), bias=bias))
+
+    def finish(self, x: Tensor) -> Tensor:
+        """Take what follows the attention."""
         return x + self.mlp(self.ln_2(x)) if self.has_mlp else x
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +13,10 @@ from torchvision.transforms import v2
 from geomammut.model.config import MammutConfig
 from geomammut.model.text import TextDecoder
 from geomammut.model.tokenizer import Tokenizer
-from geomammut.model.vision import VisionTower
+from geomammut.model.vision import ImageTokens, VisionTower
+
+if TYPE_CHECKING:
+    from geomammut.model.timm_tower import TimmTower
 
 
 class Mammut(nn.Module):
@@ -29,7 +33,7 @@ class Mammut(nn.Module):
         self.image_size = config.vision.image_size
         self.embed_dim = config.embed_dim
         self.mean, self.std = config.mean, config.std
-        self.visual = VisionTower(config.vision, config.embed_dim)
+        self.visual = _tower(config)
         self.map_viz2txt_kv = nn.Parameter(
             torch.randn(config.vision.width, config.text.width) * config.vision.width**-0.5
         )
@@ -78,9 +82,9 @@ class Mammut(nn.Module):
         """Embed every patch of [B, 3, S, S] as [B, h, w, E], of length 1; `window` is the SAO's radius."""
         return self.visual.dense(self.visual.tokens(images), window)
 
-    def image_memory(self, image_tokens: Tensor) -> Tensor:
+    def image_memory(self, tokens: ImageTokens) -> Tensor:
         """Map the image tower's tokens [B, K, vision width] to what the decoder attends to [B, K, W]."""
-        return image_tokens @ self.map_viz2txt_kv.to(image_tokens.dtype)
+        return tokens.last @ self.map_viz2txt_kv.to(tokens.last.dtype)
 
     def caption_logits(self, images: Tensor, tokens: Tensor) -> Tensor:
         """Return the logits [B, L - 1, V] of each next token of [B, L], given those before it."""
@@ -122,3 +126,11 @@ class Mammut(nn.Module):
     def _tokens(self, texts: Tensor | Sequence[str]) -> Tensor:
         tokens = texts if isinstance(texts, Tensor) else self.tokenizer(texts)
         return tokens.to(self.device)
+
+
+def _tower(config: MammutConfig) -> "VisionTower | TimmTower":
+    if config.vision.timm is None:
+        return VisionTower(config.vision, config.embed_dim)
+    from geomammut.model.timm_tower import TimmTower  # noqa: PLC0415 (timm, for those who ask for it)
+
+    return TimmTower(config.vision, config.embed_dim)

@@ -1,6 +1,8 @@
 """The image tower: a ViT whose pooling can be asked anywhere on the patch grid (DESIGN §5)."""
 
+import math
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -61,13 +63,20 @@ class Transformer(nn.Module):
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
         self.resblocks = nn.ModuleList(
-            SelfBlock(config.width, config.heads, config.mlp_ratio) for _ in range(config.layers)
+            SelfBlock(config.width, config.heads, config.mlp_ratio, config.activation) for _ in range(config.layers)
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        for block in self.resblocks:
-            x = block(x)
-        return x
+
+class ImageTokens(NamedTuple):
+    """What a tower makes of images: the class token, if any, then the patches row by row.
+
+    Attributes:
+        last: [B, L, W], the last block's.
+        before: [B, L, W], what the last block was given.
+    """
+
+    last: Tensor
+    before: Tensor
 
 
 class VisionTower(nn.Module):
@@ -95,62 +104,123 @@ class VisionTower(nn.Module):
         self.proj = nn.Parameter(torch.randn(width, embed_dim) * width**-0.5)
         initialize(self, config.layers)
 
-    def tokens(self, images: Tensor, kept: Tensor | None = None) -> Tensor:
-        """Return the last block's tokens [B, L, W]: the class token, if any, then the patches row by row.
+    @property
+    def blocks(self) -> nn.ModuleList:
+        return self.transformer.resblocks
 
-        Of patches, those numbered by `kept` [B, k] alone, if given (patch dropout: FLIP, Li et al. 2023,
-        arXiv 2212.00794).
+    def tokens(self, images: Tensor, kept: Tensor | None = None, boxes: Tensor | None = None) -> ImageTokens:
+        """Return the tokens of images [B, 3, S, S].
+
+        Args:
+            images: Preprocessed.
+            kept: [B, k] numbers of the patches to look at; all if None (patch dropout: FLIP, Li et al. 2023,
+                arXiv 2212.00794).
+            boxes: [B, 4], left, top, right, bottom in 0..1 of the positional embedding, stretched over
+                the image; whole if None (cropped positional embeddings: MaMMUT §3.2, RO-ViT).
         """
         features = self.stem(images) if self.config.stem == "conv" else self.conv1(images)
         first = int(self.config.class_token)
         positions = self.positional_embedding.to(features.dtype)
-        x = features.flatten(2).transpose(1, 2) + positions[first:]
+        of_patches = positions[first:] if boxes is None else cropped_positions(positions[first:], boxes)
+        x = features.flatten(2).transpose(1, 2) + of_patches
         if kept is not None:
             x = x.gather(1, kept.unsqueeze(-1).expand(-1, -1, x.shape[-1]))
         if first:
             class_token = (self.class_embedding.to(x.dtype) + positions[0]).expand(len(x), 1, -1)
             x = torch.cat([class_token, x], dim=1)
-        tokens: Tensor = self.transformer(self.ln_pre(x))
-        return tokens
+        x = self.ln_pre(x)
+        *early, last = self.blocks
+        for block in early:
+            x = block(x)
+        return ImageTokens(last(x), x)
 
-    def pool(self, tokens: Tensor) -> Tensor:
-        """Pool tokens [B, L, W] to the image embedding [B, E], not normalized."""
-        if self.config.pool == "attention":
-            logits, values = self.attn_pool.logits_and_values(tokens)
-            pooled = (logits.softmax(dim=-1).unsqueeze(2) @ values).squeeze(2).flatten(1)
-            return self._project(self.attn_pool.finish(pooled))
-        return self._project(tokens.mean(dim=1))
+    def pool(self, tokens: ImageTokens) -> Tensor:
+        """Pool tokens to the image embedding [B, E], not normalized."""
+        match self.config.pool:
+            case "attention":
+                logits, values = self.attn_pool.logits_and_values(tokens.last)
+                pooled = (logits.softmax(dim=-1).unsqueeze(2) @ values).squeeze(2).flatten(1)
+                return self._project(self.attn_pool.finish(pooled))
+            case "class":
+                return self._project(tokens.last[:, 0])
+            case "mean":
+                return self._project(tokens.last.mean(dim=1))
 
-    def dense(self, tokens: Tensor, window: int) -> Tensor:
-        """Pool tokens [B, L, W] in a window around every patch: [B, h, w, E], of length 1.
+    def dense(self, tokens: ImageTokens, window: int) -> Tensor:
+        """Pool tokens in a window around every patch: [B, h, w, E], of length 1.
 
         Smooth-Attention-Operation (DESIGN §5, our reading): `window` is the radius in patches; 0 is each
         patch by itself, and a radius of the grid's size or more is the image embedding everywhere.
         """
-        grid = self.config.grid
-        if self.config.pool == "attention":
-            logits, values = self.attn_pool.logits_and_values(tokens)
-        else:
-            values = tokens.unsqueeze(1)
-            logits = values.new_zeros(values.shape[:3])
-        first = int(self.config.class_token)
-        class_logit = logits[:, :, 0] if first else None
-        class_value = values[:, :, 0] if first else None
-        pooled = smooth_attention(
-            logits[:, :, first:].reshape(*logits.shape[:2], grid, grid),
-            values[:, :, first:].reshape(*logits.shape[:2], grid, grid, -1),
-            window,
-            class_logit,
-            class_value,
-        )
-        merged = pooled.movedim(1, 3).flatten(3)
-        if self.config.pool == "attention":
-            merged = self.attn_pool.finish(merged)
-        return F.normalize(self._project(merged), dim=-1)
+        first, grid = int(self.config.class_token), self.config.grid
+        match self.config.pool:
+            case "attention":
+                logits, values = self.attn_pool.logits_and_values(tokens.last)
+                pooled = self.attn_pool.finish(pooled_around(logits, values, first, grid, window))
+            case "class":
+                last = self.blocks[-1]
+                assert isinstance(last, SelfBlock)
+                normed = last.ln_1(tokens.before)
+                query, key, values = last.attn.queries_keys_values(normed, None)
+                logits = (query[:, :, :1] @ key.transpose(-2, -1)).squeeze(2) * query.shape[-1] ** -0.5
+                attended = last.attn.out_proj(pooled_around(logits, values, first, grid, window))
+                pooled = last.finish(tokens.before[:, None, None, 0] + attended)
+            case "mean":
+                values = tokens.last.unsqueeze(1)
+                pooled = pooled_around(values.new_zeros(values.shape[:3]), values, first, grid, window)
+        return F.normalize(self._project(pooled), dim=-1)
 
     def _project(self, pooled: Tensor) -> Tensor:
         normed: Tensor = self.ln_post(pooled)
         return normed @ self.proj.to(normed.dtype)
+
+
+def pooled_around(logits: Tensor, values: Tensor, first: int, grid: int, window: int) -> Tensor:
+    """Pool values in a window around every patch, heads merged: [B, h, w, H · d].
+
+    Args:
+        logits: [B, H, L], of the pooling query.
+        values: [B, H, L, d].
+        first: How many tokens stand before the patches (class token, registers); they join every window.
+        grid: h and w.
+        window: Radius in patches.
+    """
+    extra_logits = extra_values = None
+    if first:  # several keys pool as one does that has their summed weight and mean value
+        extra_logits = logits[:, :, :first].logsumexp(dim=-1)
+        extra_values = (logits[:, :, :first].softmax(dim=-1).unsqueeze(-1) * values[:, :, :first]).sum(dim=2)
+    pooled = smooth_attention(
+        logits[:, :, first:].reshape(*logits.shape[:2], grid, grid),
+        values[:, :, first:].reshape(*values.shape[:2], grid, grid, -1),
+        window,
+        extra_logits,
+        extra_values,
+    )
+    return pooled.movedim(1, 3).flatten(3)
+
+
+def cropped_positions(positions: Tensor, boxes: Tensor) -> Tensor:
+    """Stretch a box of the positional embedding [h · w, W] over all patches: [B, h · w, W].
+
+    Args:
+        positions: Of a square grid, row by row.
+        boxes: [B, 4], left, top, right, bottom in 0..1.
+    """
+    grid = math.isqrt(len(positions))
+    places = (torch.arange(grid, device=positions.device, dtype=boxes.dtype) + 0.5) / grid
+    x = boxes[:, None, 0:1] + (boxes[:, None, 2:3] - boxes[:, None, 0:1]) * places[:, None]
+    y = boxes[:, None, 1:2] + (boxes[:, None, 3:4] - boxes[:, None, 1:2]) * places[:, None]
+    where = torch.stack([x.transpose(1, 2).expand(-1, grid, -1), y.expand(-1, -1, grid)], dim=-1)
+    image = positions.T.reshape(1, -1, grid, grid).expand(len(boxes), -1, -1, -1)
+    sampled = F.grid_sample(image, (2 * where - 1).to(image.dtype), padding_mode="border", align_corners=False)
+    return sampled.flatten(2).transpose(1, 2)
+
+
+def resized_positions(positions: Tensor, first: int, grid: int) -> Tensor:
+    """Resize a positional embedding [first + g², W] to [first + grid², W], as for images of another size."""
+    square = positions[first:].T.reshape(1, -1, *[math.isqrt(len(positions) - first)] * 2)
+    resized = F.interpolate(square, (grid, grid), mode="bicubic", antialias=True, align_corners=False)
+    return torch.cat([positions[:first], resized.flatten(2).squeeze(0).T])
 
 
 def sine_positions(grid: int, width: int) -> Tensor:

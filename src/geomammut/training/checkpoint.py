@@ -69,9 +69,7 @@ class Checkpoint:
                     mean.copy_(_placed(read(f"average.{name}"), mean))
         except (SafetensorError, OSError, RuntimeError, IndexError) as error:
             reason = str(error).splitlines()[0]
-            raise UserError(
-                f"{self.folder} cannot be read ({reason}); remove it to go on from before it"
-            ) from error
+            raise UserError(f"{self.folder} cannot be read ({reason}); remove it to go on from before it") from error
 
     @staticmethod
     def mark_finished(out: Path, plan: Recipe) -> None:

@@ -38,6 +38,7 @@ class Batch:
         landmarks: Those visible in each.
         sources: The pair set of each, by its name in the recipe.
         kept: [b, k] numbers of the patches that training looks at, in order; None for all.
+        boxes: [b, 4], of the positional embedding; None for the whole; see `VisionTower.tokens`.
     """
 
     images: Tensor
@@ -45,11 +46,12 @@ class Batch:
     landmarks: list[list[dict[str, Any]]]
     sources: list[str]
     kept: Tensor | None = None
+    boxes: Tensor | None = None
 
     def rows(self, rows: slice) -> "Batch":
         """Return some of the samples."""
-        kept = None if self.kept is None else self.kept[rows]
-        return Batch(self.images[rows], self.captions[rows], self.landmarks[rows], self.sources[rows], kept)
+        looks = [None if look is None else look[rows] for look in (self.kept, self.boxes)]
+        return Batch(self.images[rows], self.captions[rows], self.landmarks[rows], self.sources[rows], *looks)
 
 
 def sample_order(sizes: Mapping[str, int], mix: Mapping[str, float], samples: int, seed: int) -> list[tuple[str, int]]:
@@ -83,6 +85,7 @@ class BatchLoader:
         prepare: Maps an RGB image, its caption and a generator to a normalized tensor [3, S, S].
         rows: Which rows of each batch are prepared: those of this process; all if None.
         patches: How many patches an image has, and how many of them training looks at; None for all.
+        crop_positions: Whether each image gets a box of the positional embedding.
     """
 
     def __init__(
@@ -95,6 +98,7 @@ class BatchLoader:
         prepare: Callable[[Image.Image, str, np.random.Generator], Tensor],
         rows: range | None = None,
         patches: tuple[int, int] | None = None,
+        crop_positions: bool = False,
     ) -> None:
         self.sets = sets
         self.order = order
@@ -103,6 +107,7 @@ class BatchLoader:
         self.prepare = prepare
         self.rows = range(batch_size) if rows is None else rows
         self.patches = patches
+        self.crop_positions = crop_positions
         self.corrupt: Counter[str] = Counter()
         self._captions = {name: pair_set.captions for name, pair_set in sets.items()}
         self._landmarks = {name: pair_set.landmarks for name, pair_set in sets.items()}
@@ -154,7 +159,10 @@ class BatchLoader:
             patches, number = self.patches
             chosen = [np.sort(generator.permutation(patches)[:number]) for generator in generators]
             kept = torch.from_numpy(np.stack(chosen))
-        return Batch(torch.stack(images), list(captions), list(landmarks), list(sources), kept)
+        boxes = None
+        if self.crop_positions:
+            boxes = torch.tensor([_position_box(generator) for generator in generators])
+        return Batch(torch.stack(images), list(captions), list(landmarks), list(sources), kept, boxes)
 
     def _sample(self, place: int, generator: np.random.Generator) -> tuple[Tensor, str, list[dict[str, Any]], str]:
         for attempt in range(100):
@@ -203,3 +211,12 @@ class Augment:
             if flip:
                 crop = crop.flip(2)
         return (crop - self.mean) / self.std
+
+
+def _position_box(generator: np.random.Generator) -> tuple[float, float, float, float]:
+    """Return a box of 0.1 to 1 of a square's area, up to twice as long as wide (RO-ViT, Kim et al. 2023, §3.1)."""
+    area = generator.uniform(0.1, 1.0)
+    aspect = 2.0 ** generator.uniform(-1.0, 1.0)
+    width, height = min(1.0, (area * aspect) ** 0.5), min(1.0, (area / aspect) ** 0.5)
+    left, top = generator.uniform(0, 1 - width), generator.uniform(0, 1 - height)
+    return left, top, left + width, top + height

@@ -12,8 +12,8 @@ from geomammut.training.recipe import LossPart, OptimizerPart
 
 # What one loss alone moves; without that loss it is frozen, so that weight decay does not wear it away.
 _OF_CAPTIONS = re.compile(r"map_viz2txt_kv|text\.cross_attn\.|text\.text_projection")
-_OF_CONTRAST = re.compile(r"visual\.(attn_pool|ln_post|proj)|log_logit_scale|logit_bias")
-_BLOCK = re.compile(r"(visual\.transformer|text)\.resblocks\.(\d+)\.")
+_OF_CONTRAST = re.compile(r"visual\.(attn_pool|ln_post|proj|trunk\.(attn_pool|fc_norm))|log_logit_scale|logit_bias")
+_BLOCK = re.compile(r"(visual|text)\.(?:transformer\.resblocks|trunk\.blocks|resblocks)\.(\d+)\.")
 
 
 def freeze(model: Mammut, part: OptimizerPart, loss: LossPart) -> None:
@@ -74,12 +74,15 @@ def learning_rate(part: OptimizerPart, step: int, steps: int) -> float:
 
 
 def _depth_from_top(name: str, model: Mammut) -> int:
-    towers = {"visual.transformer": model.config.vision.layers, "text": model.config.text.layers}
+    towers = {"visual": model.config.vision.layers, "text": model.config.text.layers}
     block = _BLOCK.match(name)
     if block is not None:
         return towers[block[1]] - 1 - int(block[2])
     below = {
-        "visual.transformer": ("visual.conv1", "visual.stem", "visual.class_", "visual.positional", "visual.ln_pre"),
+        "visual": (
+            *(f"visual.{part}" for part in ("conv1", "stem", "class_", "positional", "ln_pre")),
+            *(f"visual.trunk.{part}" for part in ("patch_embed", "cls_token", "reg_token", "pos_embed", "norm_pre")),
+        ),
         "text": ("text.token_embedding", "text.positional"),
     }
     return next((towers[tower] for tower, names in below.items() if name.startswith(names)), 0)

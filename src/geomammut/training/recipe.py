@@ -94,7 +94,8 @@ class Recipe(_Part):
     `batch_size` is that of the whole step, over all processes of `torchrun`; `micro_batch` how many samples a
     process computes at a time (0: its whole share), with the same gradient. `parallel` says how processes share
     the work: each with all weights (DDP), or with a share of them (FSDP2). `recompute` trades time for the memory of
-    activations. `patch_dropout` is the share of patches that training does not look at (FLIP).
+    activations. `patch_dropout` is the share of patches that training does not look at (FLIP); with
+    `crop_positions`, each image is given a random part of the positional embedding (MaMMUT §3.2).
     """
 
     seed: int = 0
@@ -106,6 +107,7 @@ class Recipe(_Part):
     compile: bool = False
     recompute: bool = False
     patch_dropout: float = Field(default=0.0, ge=0, lt=1)
+    crop_positions: bool = False
     checkpoint_every: int = Field(default=100, gt=0)  # steps
     checkpoints: int = Field(default=1, gt=0)  # the latest so many are kept
     tensorboard: bool = False

@@ -16,8 +16,8 @@ from torch.utils.checkpoint import checkpoint
 
 from geomammut.errors import UserError
 from geomammut.files import content_id
-from geomammut.model.layers import CrossBlock, SelfBlock
 from geomammut.model.mammut import Mammut
+from geomammut.model.vision import ImageTokens
 from geomammut.training.data import Batch
 from geomammut.training.losses import Contrast, contrastive_costs
 from geomammut.training.optimizer import freeze, new_optimizer
@@ -25,8 +25,8 @@ from geomammut.training.ranks import Ranks
 from geomammut.training.recipe import Recipe
 from geomammut.training.training_pass import Passed, TrainingPass
 
-# A term added to a step's loss, given the model, the samples and the image tower's tokens [b, L, W]: a mean over them.
-ExtraLoss = Callable[[Mammut, Batch, Tensor], Tensor]
+# A term added to a step's loss, given the model, the samples and the image tower's tokens: a mean over them.
+ExtraLoss = Callable[[Mammut, Batch, ImageTokens], Tensor]
 
 
 @dataclass
@@ -58,12 +58,12 @@ def new_learner(model: Mammut, plan: Recipe, ranks: Ranks | None = None) -> Lear
     """Make a model, on its device, ready for `train_step`."""
     ranks = ranks or Ranks()
     freeze(model, plan.optimizer, plan.loss)
-    blocks = [module for module in model.modules() if isinstance(module, SelfBlock | CrossBlock)]
+    blocks = [*model.visual.blocks, *model.text.resblocks, *model.text.cross_attn]
     for block in blocks:
         if plan.compile:
             block.compile(dynamic=True)
         if plan.recompute:
-            block.forward = functools.partial(checkpoint, block.forward, use_reentrant=False)  # type: ignore[method-assign]
+            block.forward = functools.partial(checkpoint, block.forward, use_reentrant=False)
     passing: nn.Module = TrainingPass(model, plan.loss)
     if ranks.count > 1 and plan.parallel == "fsdp":
         for block in blocks:
@@ -131,7 +131,6 @@ def _backward(learner: Learner, batch: Batch, extra_loss: ExtraLoss | None) -> d
     device, count = model.device, len(batch.captions)
     images = batch.images.to(device, non_blocking=True)
     tokens = model.tokenizer(batch.captions).to(device)
-    kept = None if batch.kept is None else batch.kept.to(device)
     labels = model.text.valid(tokens)[:, 1:].sum(dim=1)
     all_labels = ranks.sum(labels.sum())
     micro = learner.plan.micro_batch or count
@@ -140,8 +139,8 @@ def _backward(learner: Learner, batch: Batch, extra_loss: ExtraLoss | None) -> d
 
     def passed(piece: slice, captions: bool = True) -> Passed:
         with learner.autocast():
-            looked_at = None if kept is None else kept[piece]
-            result: Passed = learner.passing(images[piece], tokens[piece], looked_at, captions)
+            looks = [None if look is None else look[piece].to(device) for look in (batch.kept, batch.boxes)]
+            result: Passed = learner.passing(images[piece], tokens[piece], *looks, captions)
         return result
 
     found: list[Passed] = []
@@ -155,7 +154,7 @@ def _backward(learner: Learner, batch: Batch, extra_loss: ExtraLoss | None) -> d
         last = number + 1 == len(pieces)
         with _synchronized(learner.passing, last):
             own = found[0] if at_once and found else passed(piece)
-            total = own.image_tokens.new_zeros((), dtype=torch.float32)
+            total = own.image_tokens.last.new_zeros((), dtype=torch.float32)
             if gradients is not None and own.images is not None and own.texts is not None:
                 total = (
                     total + (own.images * gradients.images[piece]).sum() + (own.texts * gradients.texts[piece]).sum()

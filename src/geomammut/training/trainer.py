@@ -160,6 +160,7 @@ class _Run:
             prepare=Augment(plan.augment, model.image_size, model.mean, model.std),
             rows=self.learner.ranks.rows(plan.batch_size),
             patches=(patches, kept) if kept < patches else None,
+            crop_positions=plan.crop_positions,
         )
 
     def _share_of_ceiling(self) -> float:
@@ -193,7 +194,7 @@ class _Run:
             images = torch.stack([model.preprocess(pairs.read_picture(row)) for row in rows])
             tokens = model.tokenizer([pairs.captions[row][0] for row in rows])
             with learner.autocast():
-                found.append(learner.passing(images.to(model.device), tokens.to(model.device), None, False))
+                found.append(learner.passing(images.to(model.device), tokens.to(model.device), captions=False))
         numbers = np.arange(count)
         metrics, _ = retrieval_metrics(
             torch.cat([passed.images for passed in found]),

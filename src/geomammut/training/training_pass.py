@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geomammut.model.mammut import Mammut
+from geomammut.model.vision import ImageTokens
 from geomammut.training.losses import at_least_float32, caption_costs
 from geomammut.training.recipe import LossPart
 
@@ -15,7 +16,7 @@ class Passed(NamedTuple):
     """What `TrainingPass` found of b samples.
 
     Attributes:
-        image_tokens: [b, L, W], of the image tower.
+        image_tokens: Of the image tower.
         images: [b, E] image embeddings of length 1, in float32 or finer; None without a contrastive loss.
         texts: [b, E] text embeddings, likewise.
         caption_costs: [b] summed cross-entropy of each caption's tokens; None without a caption loss.
@@ -23,7 +24,7 @@ class Passed(NamedTuple):
         bias: The logit bias, with its gradient.
     """
 
-    image_tokens: Tensor
+    image_tokens: ImageTokens
     images: Tensor | None
     texts: Tensor | None
     caption_costs: Tensor | None
@@ -39,18 +40,25 @@ class TrainingPass(nn.Module):
         self.model = model
         self.part = part
 
-    def forward(self, images: Tensor, tokens: Tensor, kept: Tensor | None = None, captions: bool = True) -> Passed:
+    def forward(
+        self,
+        images: Tensor,
+        tokens: Tensor,
+        kept: Tensor | None = None,
+        boxes: Tensor | None = None,
+        captions: bool = True,
+    ) -> Passed:
         """Take images [b, 3, S, S] and token ids [b, L].
 
-        `kept` [b, k] are the patches that are looked at (all if None); `captions` says whether they are read.
+        `kept` and `boxes` are those of `VisionTower.tokens`; `captions` says whether they are read.
         """
         model = self.model
-        image_tokens = model.visual.tokens(images, kept)
+        image_tokens = model.visual.tokens(images, kept, boxes)
         own, texts = self._contrastive(image_tokens, tokens) if self.part.contrastive_weight else (None, None)
         costs = self._captions(image_tokens, tokens) if captions and self.part.caption_weight else None
         return Passed(image_tokens, own, texts, costs, model.log_logit_scale.exp(), model.logit_bias)
 
-    def _contrastive(self, image_tokens: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    def _contrastive(self, image_tokens: ImageTokens, tokens: Tensor) -> tuple[Tensor, Tensor]:
         model = self.model
         images = F.normalize(at_least_float32(model.visual.pool(image_tokens)), dim=-1)
         groups = length_groups(model.text.valid(tokens))
@@ -62,7 +70,7 @@ class TrainingPass(nn.Module):
         ]
         return images, at_least_float32(torch.cat(texts)[order.argsort()])
 
-    def _captions(self, image_tokens: Tensor, tokens: Tensor) -> Tensor:
+    def _captions(self, image_tokens: ImageTokens, tokens: Tensor) -> Tensor:
         model = self.model
         memory = model.image_memory(image_tokens)
         valid = model.text.valid(tokens)

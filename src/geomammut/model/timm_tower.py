@@ -1,0 +1,130 @@
+"""A ViT of timm's as the image tower."""
+
+from typing import Any
+
+import timm
+import torch
+import torch.nn.functional as F
+from timm.layers.attention import Attention
+from timm.layers.attention_pool import AttentionPoolLatent
+from timm.models.vision_transformer import Block, VisionTransformer
+from torch import Tensor, nn
+
+from geomammut.model.config import VisionConfig
+from geomammut.model.vision import ImageTokens, pooled_around
+
+_POOLS = {"map": "attention", "token": "class", "avg": "mean"}
+
+
+class TimmTower(nn.Module):
+    """Images [B, 3, S, S] → tokens [B, L, W] → embeddings [B, E], as VisionTower, by a `VisionTransformer` of timm's.
+
+    The tokens are those after timm's last norm. Its own pooling is kept: a latent query's attention
+    (SigLIP), the class token (CLIP, DINO), or the mean over patches.
+    """
+
+    trunk: Any  # a VisionTransformer, whose parts timm types as modules
+
+    def __init__(self, config: VisionConfig, embed_dim: int) -> None:
+        super().__init__()
+        assert config.timm is not None
+        self.config = config
+        self.trunk = _trunk(config.timm, config.image_size)
+        self.proj = nn.Parameter(torch.randn(config.width, embed_dim) * config.width**-0.5)
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        return nn.ModuleList(self.trunk.blocks)
+
+    def tokens(self, images: Tensor, kept: Tensor | None = None, boxes: Tensor | None = None) -> ImageTokens:
+        """Return the tokens of images [B, 3, S, S]; see `VisionTower.tokens`.
+
+        Raises:
+            ValueError: `boxes` are given, and timm's positional embeddings take none.
+        """
+        if boxes is not None:
+            raise ValueError("cropped positional embeddings need a tower of ours, not one of timm's")
+        x = self.trunk._pos_embed(self.trunk.patch_embed(images))  # `forward_features` has no way in for `kept`
+        if kept is not None:
+            first = self.trunk.num_prefix_tokens
+            patches = x[:, first:].gather(1, kept.unsqueeze(-1).expand(-1, -1, x.shape[-1]))
+            x = torch.cat([x[:, :first], patches], dim=1)
+        x = self.trunk.norm_pre(x)
+        *early, last = self.trunk.blocks
+        for block in early:
+            x = block(x)
+        return ImageTokens(self.trunk.norm(last(x)), x)
+
+    def pool(self, tokens: ImageTokens) -> Tensor:
+        """Pool tokens to the image embedding [B, E], not normalized."""
+        pooled: Tensor = self.trunk.forward_head(tokens.last, pre_logits=True)
+        return pooled @ self.proj.to(pooled.dtype)
+
+    def dense(self, tokens: ImageTokens, window: int) -> Tensor:
+        """Pool tokens in a window around every patch: [B, h, w, E], of length 1; see `VisionTower.dense`."""
+        first, grid = self.trunk.num_prefix_tokens, self.config.grid
+        match self.config.pool:
+            case "attention":
+                pooled = self._around_latent(tokens.last, first, grid, window)
+            case "class":
+                pooled = self._around_class_query(tokens.before, first, grid, window)
+            case "mean":  # over the patches alone
+                values = tokens.last[:, first:].unsqueeze(1)
+                pooled = pooled_around(values.new_zeros(values.shape[:3]), values, 0, grid, window)
+        pooled = self.trunk.fc_norm(pooled)
+        return F.normalize(pooled @ self.proj.to(pooled.dtype), dim=-1)
+
+    def _around_latent(self, x: Tensor, first: int, grid: int, window: int) -> Tensor:
+        head = self.trunk.attn_pool
+        query = head.q(head.latent).reshape(1, 1, head.num_heads, head.head_dim).transpose(1, 2)
+        key, values = head.kv(x).unflatten(2, (2, head.num_heads, head.head_dim)).permute(2, 0, 3, 1, 4)
+        logits = (head.q_norm(query) @ head.k_norm(key).transpose(-2, -1)).squeeze(2) * head.scale
+        z = head.proj(pooled_around(logits, values, first, grid, window))
+        finished: Tensor = z + head.mlp(head.norm(z))
+        return finished
+
+    def _around_class_query(self, x: Tensor, first: int, grid: int, window: int) -> Tensor:
+        last = self.trunk.blocks[-1]
+        attn = last.attn
+        query, key, values = attn.qkv(last.norm1(x)).unflatten(2, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        logits = (attn.q_norm(query[:, :, :1]) @ attn.k_norm(key).transpose(-2, -1)).squeeze(2) * attn.scale
+        z = x[:, None, None, 0] + last.ls1(attn.proj(attn.norm(pooled_around(logits, values, first, grid, window))))
+        z = z + last.ls2(last.mlp(last.norm2(z)))
+        normed: Tensor = self.trunk.norm(z)
+        return normed
+
+
+def timm_fields(name: str, image_size: int | None) -> dict[str, Any]:
+    """Return the fields of VisionConfig that describe timm's ViT `name`, at its own image size if None is given.
+
+    Raises:
+        ValueError: timm has no such model, or it is no plain ViT.
+    """
+    if not timm.is_model(name):
+        near = timm.list_models(f"*{name}*")[:3]
+        raise ValueError(f"timm has no model {name!r}" + (f"; did you mean {', '.join(near)}?" if near else ""))
+    with torch.device("meta"):
+        trunk = _trunk(name, image_size)
+    block, patches = trunk.blocks[0], trunk.patch_embed
+    return {
+        "image_size": patches.img_size[0],
+        "patch_size": patches.patch_size[0],
+        "width": trunk.embed_dim,
+        "layers": len(trunk.blocks),
+        "heads": block.attn.num_heads,
+        "mlp_ratio": block.mlp.fc1.out_features / trunk.embed_dim,
+        "class_token": trunk.cls_token is not None,
+        "pool": _POOLS[trunk.global_pool],
+        "stem": "patch",
+    }
+
+
+def _trunk(name: str, image_size: int | None) -> Any:
+    sized: dict[str, Any] = {} if image_size is None else {"img_size": image_size}
+    trunk: Any = timm.create_model(name, pretrained=False, num_classes=0, **sized)
+    plain = isinstance(trunk, VisionTransformer) and trunk.global_pool in _POOLS
+    if plain and trunk.attn_pool is not None:
+        plain = isinstance(trunk.attn_pool, AttentionPoolLatent) and trunk.attn_pool.latent_len == 1
+    if not plain or not all(isinstance(block, Block) and isinstance(block.attn, Attention) for block in trunk.blocks):
+        raise ValueError(f"timm's {name!r} is no plain ViT with class-token, mean or attention pooling")
+    return trunk
