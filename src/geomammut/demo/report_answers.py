@@ -10,9 +10,8 @@ from PIL import Image
 
 from geomammut.evaluation.images import encode_images, image_files, read_pixels
 from geomammut.evaluation.prompts import encode_texts, templates
-from geomammut.evaluation.segmentation import IGNORED, MaskClasses, read_mask, read_mask_classes
+from geomammut.evaluation.segmentation import IGNORED, MaskClasses, class_scorer, read_mask, read_mask_classes
 from geomammut.model.interface import VisionLanguageModel
-from geomammut.model.score_maps import attention_score_maps
 from geomammut.pairs.pair_set import PairSet
 
 SHOWN_WINDOWS = 4
@@ -100,27 +99,19 @@ def mask_rows(out: Path, model: VisionLanguageModel | None) -> tuple[list[MaskRo
     classes = read_mask_classes(classes_file)
     images = {path.stem: path for path in image_files(heldout / "images")}
     masks = {path.stem: path for path in image_files(heldout / "masks")}
+    attention = None
+    if model is not None and hasattr(model, "attention_maps"):
+        attention = class_scorer(model, classes, "attention")
     rows = []
     for stem in [stem for stem in stems if stem in images and stem in masks][:SHOWN_WINDOWS]:
         pixels = read_pixels(images[stem])
-        answers = {}
-        if model is not None and hasattr(model, "attention_maps"):
-            answers["attention"] = attention_classes(model, pixels, classes)
+        answers = {} if attention is None else {"attention": attention(pixels).argmax(0)}
         for name in ("sao", "round"):
             path = out / "masks" / f"{stem}-{name}.tif"
             if path.is_file():
                 answers[name] = read_class_raster(path)
         rows.append(MaskRow(stem, pixels, read_mask(masks[stem], classes), answers))
     return rows, classes
-
-
-def attention_classes(model: VisionLanguageModel, pixels: NDArray[np.uint8], classes: MaskClasses) -> NDArray[np.int64]:
-    """Return the class [H, W] whose prompts get the most raw attention on average, as it is measured."""
-    texts = [classes.template.replace("{}", prompt) for some in classes.prompts for prompt in some]
-    ends = np.cumsum([len(some) for some in classes.prompts])[:-1]
-    maps = attention_score_maps(model, pixels, texts)
-    best: NDArray[np.int64] = np.stack([some.mean(0) for some in np.split(maps, ends)]).argmax(0)
-    return best
 
 
 def read_class_raster(path: Path) -> NDArray[np.int64]:

@@ -88,7 +88,7 @@ def eval_segmentation(
         raise UserError(f"the window radius is {window}; it must be 0 or more")
     meaning = read_mask_classes(Path(classes))
     files = _paired(Path(images), Path(masks))
-    score = _class_scorer(load_model(model), meaning, method, window)
+    score = class_scorer(load_model(model), meaning, method, window)
     size = len(meaning.names)
     confusion = np.zeros((size, size), np.int64)
     ignored = 0
@@ -256,10 +256,17 @@ def _paired(images: Path, masks: Path) -> list[tuple[Path, Path]]:
     return [(path, by_stem[path.stem]) for path in found]
 
 
-def _class_scorer(
-    model: VisionLanguageModel, classes: MaskClasses, method: SegmentationMethod, window: int
+def class_scorer(
+    model: VisionLanguageModel, classes: MaskClasses, method: SegmentationMethod, window: int = 1
 ) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
-    """Return what scores pixels uint8 [H, W, 3] as float32 [C, H, W]."""
+    """Return what scores pixels uint8 [H, W, 3] as float32 [C, H, W]: of several prompts of a class, the mean.
+
+    Args:
+        model: One with attention maps, for the method "attention".
+        classes: Their prompts.
+        method: "sao" (smooth attention) or "attention" (the raw last cross-attention block).
+        window: Radius of the smooth attention, in patches.
+    """
     if method == "sao":
         embeddings = class_embeddings(model, classes.prompts, [classes.template])
         return partial(score_maps, model, text_embeddings=embeddings, window=window)
