@@ -123,7 +123,16 @@ def test_a_verb_and_its_function_have_the_same_arguments(verb: str) -> None:
             assert parameter.default is not inspect.Parameter.empty, argument
 
 
-PAIRS_WEB = {"classifier": None, "partition": 4096, "ray": None, "explain": None, "seed": 0}
+PAIRS_WEB = {
+    "url_column": None,
+    "text_column": None,
+    "text_classifier": None,
+    "classifier": None,
+    "partition": 4096,
+    "ray": None,
+    "explain": None,
+    "seed": 0,
+}
 PAIRS_LANDMARKS = {
     "size": 224,
     "gsd": 1.0,

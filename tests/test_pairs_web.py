@@ -499,6 +499,7 @@ def test_small_web_end_to_end(tmp_path: Path) -> None:
 
     steps = json.loads((out / "funnel.json").read_text())["steps"]
     assert [(step["step"], step["in"], step["out"], step["dropped"]) for step in steps] == [
+        ("read", 16, 16, {}),
         ("text", 16, 14, {"no alt-text": 1, "no keyword": 1}),
         ("alt-text", 14, 13, {"alt-text says too little": 1}),
         (

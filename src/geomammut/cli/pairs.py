@@ -119,15 +119,23 @@ def pairs_web(
         list[str],
         typer.Argument(
             metavar="INPUT...",
-            help="url and alt-text: .csv, .tsv, .jsonl, .parquet.",
+            help="Tables of url and alt-text, WebDataset shards, WARC files, folders of images; or addresses.",
             default_factory=list,
             show_default=False,
         ),
     ],
     out: PairSet,
+    url_column: Annotated[str | None, typer.Option(help="Name of the url column.", show_default=False)] = None,
+    text_column: Annotated[str | None, typer.Option(help="Name of the alt-text column.", show_default=False)] = None,
+    text_classifier: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a text classifier; it keeps more rows.", exists=True, show_default=False),
+    ] = None,
     classifier: Annotated[
         str | None,
-        typer.Option(help="A model that also judges the images, named as for --model.", show_default=False),
+        typer.Option(
+            help="Judges the images: folder of web train-classifier, or a model as for --model.", show_default=False
+        ),
     ] = None,
     partition: Annotated[int, typer.Option(min=1, help="Images worked on at a time, which bounds the memory.")] = 4096,
     ray: Annotated[
@@ -151,7 +159,18 @@ def pairs_web(
     """
     from geomammut.pairs.web import pairs_web
 
-    made = pairs_web(inputs, out, classifier=classifier, partition=partition, ray=ray, explain=explain, seed=seed)
+    made = pairs_web(
+        inputs,
+        out,
+        url_column=url_column,
+        text_column=text_column,
+        text_classifier=text_classifier,
+        classifier=classifier,
+        partition=partition,
+        ray=ray,
+        explain=explain,
+        seed=seed,
+    )
     if explain is None:
         print_path(made)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import daft
 import pyarrow as pa
-from daft import DataType, col
+from daft import col
 
 from geomammut import __version__
 from geomammut.errors import UserError
@@ -22,17 +22,24 @@ from geomammut.pairs.run_folder import RunFolder, file_state
 from geomammut.pairs.web_card import card, nothing_left, record
 from geomammut.pairs.web_decisions import DECISIONS, Reasons, decide
 from geomammut.pairs.web_explain import explain_row
-from geomammut.pairs.web_programs import cleaned
+from geomammut.pairs.web_programs import cleaned, image_judge
 from geomammut.pairs.web_run import WebRun
 from geomammut.pairs.web_stages.duplicates import duplicates_of
-from geomammut.pairs.web_stages.table import read_web_table
+from geomammut.pairs.web_stages.input_files import is_address
+from geomammut.pairs.web_stages.inputs import read_web_inputs, sources
 from geomammut.pairs.web_stages.text import RULES, text_stage
+from geomammut.pairs.web_stages.text_classifier import WEIGHTS, load_text_classifier
+
+STAGES = ("read", "text", "alt-text", "fetch", "image", "classifier", "duplicates")
 
 
 def pairs_web(
     inputs: Sequence[str | Path],
     out: Path,
     *,
+    url_column: str | None = None,
+    text_column: str | None = None,
+    text_classifier: Path | None = None,
     classifier: str | None = None,
     partition: int = 4096,
     ray: str | None = None,
@@ -46,11 +53,16 @@ def pairs_web(
     one stood. Neither the partitions nor where they are worked on change a byte of the result.
 
     Args:
-        inputs: Parquet, CSV, TSV or JSONL with a url and an alt-text column, found by their usual names. A url
-            is http(s), or a path relative to the table's folder that stays inside it.
+        inputs: Tables (Parquet, CSV, TSV, JSONL) with a url and an alt-text column, WebDataset shards, Common Crawl
+            WARC files, folders of these or of images, glob patterns; paths or addresses. A url is http(s), or
+            a path relative to the table's folder that stays inside it. See `read_web_inputs`.
         out: Folder of the pair set (DESIGN §4), with `decisions.parquet`: for every row of the input, the
             stage that dropped it and why, or its pair's id.
-        classifier: A model (directory, hub id, `open_clip:NAME/TAG`) that also judges the images, zero-shot.
+        url_column: Name of the tables' url column, where it is none of the usual.
+        text_column: Likewise, of the alt-texts.
+        text_classifier: Folder of a text classifier, which keeps rows without a keyword too that it is sure of.
+        classifier: Also judges the images: a folder of `geomammut web train-classifier`, or a model (directory,
+            hub id, `open_clip:NAME/TAG`), which is asked zero-shot.
         partition: Images worked on at a time, which bounds the memory: some 100 kB each, beside a gigabyte.
         ray: Where Daft runs: None for this process, "local" for a Ray cluster on this machine, "auto" for the
             one it belongs to, or an address. All machines of a cluster must see the inputs and `out` under
@@ -65,36 +77,41 @@ def pairs_web(
     Raises:
         UserError: An input cannot be read or lacks a column, there is no such model, or no row is left.
     """
-    out, paths = Path(out), [Path(path) for path in inputs]
+    out = Path(out)
     if explain is not None:
         print(explain_row(out, explain))
         return out
-    if not paths:
-        raise UserError("no input; give tables of urls and alt-texts")
     if partition < 1:
         raise UserError(f"--partition {partition} is out of range; give the images to work on at a time, such as 4096")
     run_on(ray)
-    rows = _read(paths)
+    rows = read_web_inputs(inputs, url_column, text_column)
+    found = sources(inputs)
+    words = text_stage(rows, None if text_classifier is None else load_text_classifier(text_classifier))
+    if classifier is not None:
+        image_judge(classifier)  # first of all: who names none shall learn it before the work
     folder = RunFolder(
         out,
         {
             "geomammut": __version__,
-            "inputs": [file_state(path) for path in paths],
+            "inputs": [[source.kind, file_state(source.path), source.images] for source in found],
+            "columns": [url_column, text_column],
             "rules": content_id(RULES.read_bytes()),
+            "text_classifier": None if text_classifier is None else file_state(Path(text_classifier) / WEIGHTS),
             "classifier": classifier,
             "partition": partition,
         },
     )
     run = WebRun(folder)
-    plan = run.plan(cleaned(text_stage(rows)), partition)
+    plan = run.plan(cleaned(words), partition)
     run.find_repeats(plan)
-    run.look(plan, paths[0].parent.resolve(), classifier)
+    run.look(plan, classifier)
     run.drop(plan, "duplicates", _near_duplicates, "duplicates", "near-duplicate")
 
     funnel, reasons = Funnel(), Reasons()
-    names = [path.name for path in paths]
-    judges = {} if classifier is None else {"classifier": classifier}
-    stages = ["text", "alt-text", "fetch", "image", *judges, "duplicates"]
+    names = [given if is_address(given) else Path(given).name for given in map(str, inputs)]
+    given = {"text classifier": text_classifier, "classifier": classifier}
+    judges = {what: str(name) for what, name in given.items() if name is not None}
+    stages = [stage for stage in STAGES if stage != "classifier" or classifier is not None]
 
     def pairs() -> Iterator[Pair]:
         kept = 0
@@ -114,11 +131,6 @@ def pairs_web(
     return out
 
 
-def _read(paths: Sequence[Path]) -> daft.DataFrame:
-    rows = daft.from_arrow(read_web_table(paths[0]))
-    return rows.with_column("image", daft.lit(None).cast(DataType.binary()))
-
-
 def _near_duplicates(left: daft.DataFrame) -> daft.DataFrame:
     rows = left.sort(["preference", "row"]).to_pydict()
     repeats = duplicates_of([int.from_bytes(fingerprint) for fingerprint in rows["fingerprint"]])
@@ -128,9 +140,8 @@ def _near_duplicates(left: daft.DataFrame) -> daft.DataFrame:
 
 
 def _pair(row: dict[str, Any], jpeg: bytes, judges: dict[str, str]) -> Pair:
-    provenance = {"writer": "alt-text", **{name: row[name] for name in ("row", "alt_text", "keyword")}}
-    if judges:
-        provenance |= {**judges, "aerial_probability": round(row["aerial_probability"], 4)}
+    recorded = ("row", "alt_text", "keyword", "text_score", "language", "aerial_probability")
+    provenance = {"writer": "alt-text", **{name: row[name] for name in recorded if row[name] is not None}, **judges}
     return Pair(
         id=row["id"],
         captions=(row["caption"],),

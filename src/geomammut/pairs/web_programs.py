@@ -1,9 +1,9 @@
 """The stages of `pairs web` as Daft programs, in this process or on Ray: each only adds columns to its rows."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from threading import BoundedSemaphore
 from typing import Any
@@ -21,6 +21,7 @@ from geomammut.pairs.web_stages.alt_text import clean_alt_text
 from geomammut.pairs.web_stages.dropped import Dropped
 from geomammut.pairs.web_stages.fetch import fetch
 from geomammut.pairs.web_stages.image import read_image
+from geomammut.pairs.web_stages.inputs import read_input_image
 
 DOWNLOADS = 16  # at a time, in each process
 DECODERS = 4  # images decoded at a time, in each process: each may take 200 MB
@@ -51,32 +52,35 @@ def cleaned(rows: daft.DataFrame) -> daft.DataFrame:
     """Add, to rows that went through the text stage (`reason`: null where kept), what the alt-text stage says.
 
     Args:
-        rows: `row`, `url`, `alt_text`, `image`, `keyword`, `text_score` and the text stage's `reason`.
+        rows: Those of `read_web_inputs`, with the text stage's `keyword`, `text_score` and `reason`.
 
     Returns:
         Those, with `caption`, `language`, and where a stage dropped the row `stage`, `reason` and `detail`.
     """
 
     @daft.func.batch(return_dtype=_type(_CLEANED), unnest=True, use_process=False)
-    def clean(alt_text: daft.Series, reason: daft.Series) -> pa.StructArray:
-        reasons = reason.to_arrow()
+    def clean(alt_text: daft.Series, reason: daft.Series, unreadable: daft.Series) -> pa.StructArray:
+        reasons, broken = reason.to_arrow().cast(pa.string()), unreadable.to_arrow().cast(pa.string())
         kept = np.flatnonzero(reasons.is_null())
         found = [_clean(text) for text in alt_text.to_arrow().take(pa.array(kept)).to_pylist()]
         cleaned = _spread(pa.array(found, _CLEANED), kept, len(reasons))
-        by_text = pc.if_else(reasons.is_null(), pa.scalar(None, pa.string()), "text")
+        before = pc.if_else(
+            broken.is_valid(), "read", pc.if_else(reasons.is_valid(), "text", pa.scalar(None, pa.string()))
+        )
+        reasons = pc.if_else(broken.is_valid(), "unreadable record", reasons)
         return pa.StructArray.from_arrays(
             [
                 cleaned.field("caption"),
                 cleaned.field("language"),
-                pc.coalesce(by_text, cleaned.field("stage")),
-                pc.coalesce(reasons.cast(pa.string()), cleaned.field("reason")),
-                cleaned.field("detail"),
+                pc.coalesce(before, cleaned.field("stage")),
+                pc.coalesce(reasons, cleaned.field("reason")),
+                pc.coalesce(broken, cleaned.field("detail")),
             ],
             fields=list(_CLEANED),
         )
 
-    others = [name for name in rows.column_names if name != "reason"]
-    return rows.select(*others, clean(col("alt_text"), col("reason")))
+    others = [name for name in rows.column_names if name not in ("reason", "unreadable")]
+    return rows.select(*others, clean(col("alt_text"), col("reason"), col("unreadable")))
 
 
 def _clean(alt_text: str) -> dict[str, Any]:
@@ -98,12 +102,11 @@ def _spread(values: pa.StructArray, places: NDArray[np.int64], count: int) -> pa
     return pa.StructArray.from_arrays([field.take(chosen) for field in values.flatten()], fields=list(values.type))
 
 
-def looked_at(candidates: daft.DataFrame, folder: Path) -> daft.DataFrame:
+def looked_at(candidates: daft.DataFrame) -> daft.DataFrame:
     """Fetch and judge the images of candidates, DOWNLOADS at a time.
 
     Args:
-        candidates: `row`, `url`, `caption`, and in `image` the bytes of those that came with the input.
-        folder: That relative paths are relative to.
+        candidates: `row`, `url`, `caption`, and in `image` where those lie that came with the input.
 
     Returns:
         `row` and `caption`; where a stage dropped it `stage`, `reason` and `detail`, else `jpeg`, `width`, `height`,
@@ -116,17 +119,17 @@ def looked_at(candidates: daft.DataFrame, folder: Path) -> daft.DataFrame:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             warnings.filterwarnings("ignore", module="PIL")  # of metadata it cannot read: the image counts
             columns = (column.to_pylist() for column in (url, caption, image))
-            return pa.array(pool.map(partial(_look, folder), *columns), _LOOKED)
+            return pa.array(pool.map(_look, *columns), _LOOKED)
 
     return candidates.select("row", "caption", look(col("url"), col("caption"), col("image")))
 
 
-def _look(folder: Path, url: str | None, caption: str, image: bytes | None) -> dict[str, Any]:
+def _look(url: str | None, caption: str, image: Mapping[str, Any] | None) -> dict[str, Any]:
     stage = "fetch"
     try:
         if image is None and not url:
             raise Dropped("no url")
-        data = fetch(str(url), folder) if image is None else image
+        data = fetch(str(url), Path()) if image is None else read_input_image(image)
         stage = "image"
         with _decoders:
             seen = read_image(data)
@@ -162,19 +165,31 @@ def classified(looked: daft.DataFrame, classifier: str) -> daft.DataFrame:
 
 
 def _judged(jpegs: Sequence[bytes], classifier: str) -> list[dict[str, Any]]:
-    score, threshold, batch = _classifier(classifier)
+    score, threshold = image_judge(classifier)
     found: list[dict[str, Any]] = []
-    for start in range(0, len(jpegs), batch):
-        for probability in score(jpegs[start : start + batch]):
-            dropped = Dropped("not from above", f"probability {probability:.3f}")
-            left = _left("classifier", dropped) if probability < threshold else {}
-            found.append({"aerial_probability": probability, **left})
+    for exact in score(jpegs):
+        probability = round(exact, 4)  # the rest depends on which images are scored together
+        dropped = Dropped("not from above", f"probability {probability:.3f}, kept from {threshold:.3f}")
+        left = {} if probability >= threshold else _left("classifier", dropped)
+        found.append({"aerial_probability": probability, **left})
     return found
 
 
 @cache
-def _classifier(name: str) -> tuple[Callable[[Sequence[bytes]], list[float]], float, int]:
-    """Return what scores encoded images, the least score kept, and how many to score at a time."""
+def image_judge(classifier: str) -> tuple[Callable[[Sequence[bytes]], list[float]], float]:
+    """Return what gives the probabilities that encoded images were taken from above, and the least one kept.
+
+    Args:
+        classifier: A folder of `geomammut web train-classifier`, or a model, which is asked zero-shot.
+
+    Raises:
+        UserError: It is neither.
+    """
+    if (Path(classifier) / "classifier.json").exists():
+        from geomammut.model.aerial_classifier import load_classifier  # noqa: PLC0415  (torch, if asked for)
+
+        trained = load_classifier(classifier)
+        return trained.score, trained.threshold
     from geomammut.pairs.web_stages import zero_shot  # noqa: PLC0415  (torch, for those who ask for it)
 
-    return zero_shot.aerial_probability(name), zero_shot.KEPT_PROBABILITY, zero_shot.BATCH
+    return zero_shot.aerial_probability(classifier), zero_shot.KEPT_PROBABILITY

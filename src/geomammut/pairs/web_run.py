@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from daft import Window, col, lit
-from daft.functions import first_value, length
+from daft.functions import coalesce, first_value, length
 from daft.functions import hash as hashed
 
 from geomammut.files import write_json
@@ -23,10 +23,10 @@ from geomammut.pairs.run_folder import RunFolder
 from geomammut.pairs.web_programs import classified, looked_at
 from geomammut.pairs.web_stages.alt_text import MAX_CHARACTERS
 from geomammut.pairs.web_stages.image import MAX_PIXELS
+from geomammut.pairs.web_stages.records import IMAGE
 from geomammut.progress import progress_bar
 
 STRETCH = 2**17  # rows whose words are in memory at a time
-PARTITION_BYTES = 2**28  # of images that came with the input: a partition with so many is full
 _URLS = 2**21  # compared at a time
 
 JUDGED_SCHEMA = pa.schema(
@@ -43,9 +43,7 @@ JUDGED_SCHEMA = pa.schema(
         ("detail", pa.string()),
     ]
 )
-CANDIDATE_SCHEMA = pa.schema(
-    [("row", pa.int64()), ("url", pa.string()), ("caption", pa.string()), ("image", pa.large_binary())]
-)
+CANDIDATE_SCHEMA = pa.schema([("row", pa.int64()), ("url", pa.string()), ("caption", pa.string()), ("image", IMAGE)])
 LOOKED_SCHEMA = pa.schema(
     [
         ("row", pa.int64()),
@@ -127,25 +125,26 @@ class WebRun:
         return pa.concat_tables([pq.read_table(piece) for piece in pieces]).sort_by("row")
 
     def find_repeats(self, plan: Plan) -> None:
-        """Drop the rows whose url another row asks for already, in as many passes as memory asks for."""
+        """Drop the rows whose image another row asks for already, in as many passes as memory asks for."""
         if self._run.has(_verdicts("repeats")):
             return
         passes = -(-plan.candidates // _URLS)
         candidates = [str(self._run.path / "words" / _partition_file(each.number)) for each in plan.partitions]
         tables = []
         for number in range(passes):
-            asked = daft.read_parquet(candidates).where(col("image").is_null()).where(col("url") != lit(""))
-            tables.append(_repeats(asked.where(hashed(col("url")) % lit(passes) == lit(number))).to_arrow())
+            asked = daft.read_parquet(candidates).with_column("source", coalesce(col("image")["file"], col("url")))
+            here = asked.where(hashed(col("source")) % lit(passes) == lit(number))
+            tables.append(_repeats(here.where(col("source").not_null())).to_arrow())
         self._write_found("repeats", tables, "fetch", "repeated url")
 
-    def look(self, plan: Plan, folder: Path, classifier: str | None) -> None:
+    def look(self, plan: Plan, classifier: str | None) -> None:
         """Fetch and judge the images of all partitions."""
         with progress_bar() as bar:
             task = bar.add_task("fetching images", total=plan.candidates)
             for partition in plan.partitions:
                 step = _part(partition.number)
                 if not self._run.has(step):
-                    looked = looked_at(self._asked(partition), folder)
+                    looked = looked_at(self._asked(partition))
                     if classifier is not None:
                         looked = classified(looked, classifier)
                     with self._run.finish(step) as path:
@@ -218,7 +217,7 @@ def _partition_file(number: int) -> str:
 
 
 def _write_words(words: daft.DataFrame, partition: int, out: Path) -> None:
-    """Write the judged rows by stretch, without their images, and those kept by partition, with them."""
+    """Write the judged rows by stretch, and those kept by partition."""
     partitions = _PartitionFiles(out, partition)
     stretches = _StretchFiles(out / "stretches")
     with progress_bar() as bar:
@@ -277,45 +276,38 @@ class _StretchFiles:
 
 
 class _PartitionFiles:
-    """Candidates in files, each of so many rows or PARTITION_BYTES of images."""
+    """Candidates in files, so many in each."""
 
     def __init__(self, folder: Path, rows: int) -> None:
         self._folder, self._most = folder, rows
         (folder / "partitions").mkdir(parents=True)
-        self._held: list[pa.Table] = []
-        self._rows, self._bytes = 0, 0
+        self._held = CANDIDATE_SCHEMA.empty_table()
         self.written: list[Partition] = []
 
     def add(self, rows: pa.Table) -> None:
-        start = 0
-        for place, size in enumerate(pc.fill_null(pc.binary_length(rows["image"]), 0).to_pylist()):
-            self._rows += 1
-            self._bytes += size
-            if self._rows == self._most or self._bytes >= PARTITION_BYTES:
-                self._held.append(rows.slice(start, place + 1 - start))
-                start = place + 1
-                self._write()
-        self._held.append(rows.slice(start))
+        self._held = pa.concat_tables([self._held, rows])
+        while len(self._held) >= self._most:
+            self._write(self._held.slice(0, self._most))
+            self._held = self._held.slice(self._most)
 
     def close(self) -> None:
-        if self._rows:
-            self._write()
+        if len(self._held):
+            self._write(self._held)
 
-    def _write(self) -> None:
-        rows = pa.concat_tables(self._held).sort_by("row")
+    def _write(self, rows: pa.Table) -> None:
+        rows = rows.sort_by("row")
         number = len(self.written)
         pq.write_table(rows, self._folder / _partition_file(number), compression="zstd")
         self.written.append(Partition(number, len(rows), rows["row"][0].as_py(), rows["row"][-1].as_py()))
-        self._held, self._rows, self._bytes = [], 0, 0
 
 
 def _repeats(candidates: daft.DataFrame) -> daft.DataFrame:
-    """Return the rows whose url a better row has: one with a longer caption, or as long and earlier."""
-    same = Window().partition_by("url").order_by("letters", "row", desc=[True, False])
+    """Return the rows whose image a better row asks for: one with a longer caption, or as long and earlier."""
+    image = [col("image")[name].alias(name) for name in ("folder", "offset")]
+    same = Window().partition_by("source", "folder", "offset").order_by("letters", "row", desc=[True, False])
     same = same.rows_between(Window.unbounded_preceding, Window.current_row)
-    ranked = candidates.select("row", "url", length(col("caption")).alias("letters")).select(
-        "row", first_value(col("row")).over(same).alias("duplicate_of")
-    )
+    asked = candidates.select("row", "source", *image, length(col("caption")).alias("letters"))
+    ranked = asked.select("row", first_value(col("row")).over(same).alias("duplicate_of"))
     return ranked.where(col("row") != col("duplicate_of"))
 
 

@@ -48,10 +48,12 @@ def aerial_probability(model_name: str) -> AerialProbability:
 
     @torch.inference_mode()
     def score(jpegs: Sequence[bytes]) -> list[float]:
-        images = [open_picture(io.BytesIO(jpeg)) for jpeg in jpegs]
-        pixels = torch.stack([model.preprocess(image) for image in images])
-        embeddings = model.encode_image(pixels.to(model.device))
-        probabilities: list[float] = (model.logit_scale * embeddings @ sides.T).softmax(dim=1)[:, 0].tolist()
+        probabilities: list[float] = []
+        for start in range(0, len(jpegs), BATCH):
+            images = [open_picture(io.BytesIO(jpeg)) for jpeg in jpegs[start : start + BATCH]]
+            pixels = torch.stack([model.preprocess(image) for image in images])
+            embeddings = model.encode_image(pixels.to(model.device))
+            probabilities += (model.logit_scale * embeddings @ sides.T).softmax(dim=1)[:, 0].tolist()
         return probabilities
 
     with torch.inference_mode():
