@@ -34,6 +34,7 @@ VERBS = {
     "pairs check": ("pairs_check", "pairs.check"),
     "pairs preview": ("pairs_preview", "pairs.preview"),
     "web train-classifier": ("web_train_classifier", "training.aerial_classifier"),
+    "web train-text-classifier": ("web_train_text_classifier", "pairs.web_stages.train_text_classifier"),
     "train": ("train", "training.trainer"),
     "eval retrieval": ("eval_retrieval", "evaluation.retrieval"),
     "eval classification": ("eval_classification", "evaluation.classification"),
@@ -255,6 +256,19 @@ def test_a_verb_calls_its_function(
     call = stand_in(monkeypatch, verb)
     assert cli.main([*verb.split(), *words.split()]) == 0
     assert (call.args, call.kwargs) == (args, kwargs)
+
+
+def test_a_trained_text_classifier_is_told_by_its_metrics(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call = stand_in(monkeypatch, "web train-text-classifier")
+    call.answer = {"metrics": {"recall": 0.98, "threshold": 0.5}}
+    words = "--positives table.csv words.json --negatives table.csv -o c --recall 0.9"
+    assert cli.main(["web", "train-text-classifier", *words.split()]) == 0
+    assert call.args == ([Path("table.csv"), Path("words.json")], [Path("table.csv")], Path("c"))
+    assert call.kwargs == {"recall": 0.9, "seed": 0}
+    told = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in told] == [["recall", "0.9800"], ["threshold", "0.5000"], ["c"]]
 
 
 def test_a_trained_classifier_is_told_by_its_metrics(

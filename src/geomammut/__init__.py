@@ -23,6 +23,8 @@ _HOMES = {
     "pairs_landmarks": "pairs.landmarks",
     "pairs_web": "pairs.web",
     "web_train_classifier": "training.aerial_classifier",
+    "web_train_text_classifier": "pairs.web_stages.train_text_classifier",
+    "load_text_classifier": "pairs.web_stages.text_classifier",
     "load_classifier": "model.aerial_classifier",
     "pairs_import": "pairs.benchmark",
     "pairs_check": "pairs.check",

@@ -20,7 +20,7 @@ from geomammut.cli.localization import heatmap, localize, segment
 from geomammut.cli.model import model_import, model_info
 from geomammut.cli.options import ManyPaths
 from geomammut.cli.pairs import pairs_check, pairs_import, pairs_landmarks, pairs_preview, pairs_web
-from geomammut.cli.training import train, web_train_classifier
+from geomammut.cli.training import train, web_train_classifier, web_train_text_classifier
 from geomammut.errors import explain
 
 app = typer.Typer(
@@ -83,6 +83,7 @@ of_pairs.command("preview")(pairs_preview)
 
 of_web = group("web", "Train what judges the web's texts and pictures.")
 of_web.command("train-classifier", cls=ManyPaths)(web_train_classifier)
+of_web.command("train-text-classifier", cls=ManyPaths)(web_train_text_classifier)
 
 of_eval = group("eval", "Measure a model: retrieval, classification, segmentation.")
 of_eval.command("retrieval")(eval_retrieval)

@@ -1,4 +1,4 @@
-"""The verb of training."""
+"""The verbs of training."""
 
 from pathlib import Path
 from typing import Annotated
@@ -63,6 +63,41 @@ def web_train_classifier(
     from geomammut.training.aerial_classifier import web_train_classifier
 
     report = web_train_classifier(positives, negatives, out, encoder=encoder, samples=samples, recall=recall, seed=seed)
+    for name, value in report["metrics"].items():
+        typer.echo(f"{name:20} {value:.4f}")
+    print_path(out)
+
+
+def web_train_text_classifier(
+    positives: Annotated[
+        list[Path],
+        typer.Option(
+            metavar="FILE...",
+            help="Texts of images from above: .txt, one a line, or tables (.csv, .tsv, .jsonl, .parquet).",
+            exists=True,
+            dir_okay=False,
+            show_default=False,
+        ),
+    ],
+    negatives: Annotated[
+        list[Path],
+        typer.Option(metavar="FILE...", help="Other texts, likewise.", exists=True, dir_okay=False, show_default=False),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The classifier's folder.", show_default=False)],
+    recall: Annotated[float, typer.Option(help="Share of texts from above that the threshold keeps.")] = 0.98,
+    seed: Seed = 0,
+) -> None:
+    """Train a classifier of alt-texts, for `pairs web --text-classifier`.
+
+    Its threshold and its figures are of a fifth of the texts, held out.
+
+    \b
+    Example:
+      geomammut web train-text-classifier --positives pairs.parquet captions.txt --negatives web.parquet -o words
+    """
+    from geomammut.pairs.web_stages.train_text_classifier import web_train_text_classifier
+
+    report = web_train_text_classifier(positives, negatives, out, recall=recall, seed=seed)
     for name, value in report["metrics"].items():
         typer.echo(f"{name:20} {value:.4f}")
     print_path(out)

@@ -4,14 +4,12 @@ The rules are regular expressions over whole columns (Arrow's RE2). Each looks o
 let through: a net over the raw text leaves a tenth of the web's rows to be folded, and that a hundredth to judge.
 """
 
-import re
 import tomllib
-import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import daft
 import numpy as np
@@ -19,12 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from daft import DataType, Series, col
 
-if TYPE_CHECKING:
-    from geomammut.pairs.web_stages.text_classifier import TextClassifier
+from geomammut.pairs.web_stages.folding import SPACES, fold_phrase, folded
+from geomammut.pairs.web_stages.text_classifier import TextClassifier
 
 RULES = Path(__file__).with_name("web_keywords.toml")
-ABSENT = "[\u0300-\u036f'’´`]"  # combining accents and apostrophes
-SPACES = r"[\s\pZ_-]+"
 RARE = "[^\x00-\x7f]|['`]"  # what no net over raw text can compare
 JUDGED = pa.struct([("reason", pa.large_string()), ("keyword", pa.large_string()), ("text_score", pa.float32())])
 NO_WORDS, NO_KEYWORD, EXCLUDED = "no alt-text", "no keyword", "excluded phrase"
@@ -38,7 +34,7 @@ def rules() -> Mapping[str, Any]:
 
 @dataclass(frozen=True)
 class TextPatterns:
-    """The rules as regular expressions (RE2) over folded text (see `folded`).
+    """The rules as regular expressions (RE2) over folded text (see `folding`).
 
     `anchors` is a plain list of strings, one of which stands in every text that `wanted` or `excluded` matches.
     `net` is wider and for the text as it came, in any case: what it does not match has no anchor.
@@ -75,7 +71,7 @@ def text_patterns() -> TextPatterns:
     )
 
 
-def text_stage(frame: daft.DataFrame, classifier: "TextClassifier | None" = None) -> daft.DataFrame:
+def text_stage(frame: daft.DataFrame, classifier: TextClassifier | None = None) -> daft.DataFrame:
     """Judge every alt-text, lazily.
 
     The rules alone keep the rows that have a keyword. With a classifier, a row without one is kept too where the
@@ -98,7 +94,7 @@ def text_stage(frame: daft.DataFrame, classifier: "TextClassifier | None" = None
     return frame.select(*frame.column_names, judged(col("alt_text")))
 
 
-def judge(alt_texts: pa.Array, classifier: "TextClassifier | None" = None) -> pa.StructArray:
+def judge(alt_texts: pa.Array, classifier: TextClassifier | None = None) -> pa.StructArray:
     """Judge N alt-texts (strings or nulls): `text_stage` for an array, with its three columns as fields (JUDGED)."""
     patterns = text_patterns()
     texts = alt_texts.cast(pa.large_string()).fill_null("")
@@ -118,17 +114,6 @@ def judge(alt_texts: pa.Array, classifier: "TextClassifier | None" = None) -> pa
         reasons = _put(reasons, places_passed, _dropped(folded(texts.take(places_passed)), patterns))
     keywords = _put(pa.nulls(len(texts), pa.large_string()), places, found)
     return pa.StructArray.from_arrays([reasons, keywords, scores], fields=list(JUDGED))
-
-
-def folded(texts: pa.Array) -> pa.Array:
-    """Return lower-case texts without accents and apostrophes, their words set apart by single spaces."""
-    decomposed = pc.utf8_lower(pc.utf8_normalize(texts, form="NFD"))
-    return pc.replace_substring_regex(pc.replace_substring_regex(decomposed, ABSENT, ""), SPACES, " ")
-
-
-def fold_phrase(phrase: str) -> str:
-    """Fold a phrase of the rules as `folded` folds texts."""
-    return re.sub(ABSENT, "", unicodedata.normalize("NFD", phrase).lower()).replace("-", " ")
 
 
 def _keywords(texts: pa.Array, wanted: str) -> pa.Array:

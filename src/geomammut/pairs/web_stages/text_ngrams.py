@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from geomammut.pairs.web_stages.text import folded
+from geomammut.pairs.web_stages.folding import folded
 
 BUCKETS = 1 << 18
 _BUCKET_SHIFT = np.uint64(64 - 18)

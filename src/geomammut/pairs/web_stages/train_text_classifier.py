@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from geomammut import __version__
 from geomammut.errors import UserError
 from geomammut.files import content_id
-from geomammut.pairs.web_stages.text import folded
+from geomammut.pairs.web_stages.folding import folded
 from geomammut.pairs.web_stages.text_classifier import TextClassifier
 from geomammut.pairs.web_stages.text_ngrams import BUCKETS, NGrams, hashed_ngrams
 
@@ -28,7 +28,7 @@ csv.field_size_limit(1 << 24)
 
 def web_train_text_classifier(
     positives: Sequence[Path], negatives: Sequence[Path], out: Path, *, recall: float = 0.98, seed: int = 0
-) -> Path:
+) -> dict[str, Any]:
     """Train the classifier that lets alt-texts without a keyword through the text stage.
 
     Logistic regression over hashed words and pairs of words, both sides weighing the same. A fifth of the
@@ -44,7 +44,8 @@ def web_train_text_classifier(
         seed: Chooses which texts are held out.
 
     Returns:
-        `out`.
+        What `config.json` tells of the training; its `metrics` are of the texts held out: `recall`,
+        `false_positive_rate`, `auc` and `threshold`.
 
     Raises:
         UserError: A file cannot be read or has no text, fewer than FEWEST texts on a side, `recall` out of range.
@@ -64,15 +65,15 @@ def web_train_text_classifier(
     threshold = _threshold(scores[truth], recall)
     report = {
         "geomammut": __version__,
-        "recall": recall,
+        "asked_recall": recall,
         "seed": seed,
         "positives": [path.name for path in map(Path, positives)],
         "negatives": [path.name for path in map(Path, negatives)],
-        "trained_on": {"positives": int(trained[1].sum()), "negatives": int((~trained[1]).sum())},
-        "held_out": _figures(scores, truth, threshold),
+        "counts": {"trained": _counts(trained[1]), "held_out": _counts(truth)},
+        "metrics": _metrics(scores, truth, threshold),
     }
     TextClassifier(weights, bias, threshold, report).save(Path(out))
-    return Path(out)
+    return report
 
 
 def _distinct(paths: Sequence[Path]) -> dict[str, None]:
@@ -180,14 +181,17 @@ def _threshold(scores: NDArray[np.float32], recall: float) -> float:
     return float(np.floor(np.sort(scores)[len(scores) - needed] * 1e6) / 1e6)
 
 
-def _figures(scores: NDArray[np.float32], truth: NDArray[np.bool_], threshold: float) -> dict[str, int | float]:
+def _counts(truth: NDArray[np.bool_]) -> dict[str, int]:
+    return {"positives": int(truth.sum()), "negatives": int((~truth).sum())}
+
+
+def _metrics(scores: NDArray[np.float32], truth: NDArray[np.bool_], threshold: float) -> dict[str, float]:
     passed = scores >= threshold
-    ranks = np.searchsorted(np.sort(scores[~truth]), scores[truth], "left")
-    ties = np.searchsorted(np.sort(scores[~truth]), scores[truth], "right") - ranks
+    others = np.sort(scores[~truth])
+    below = (np.searchsorted(others, scores[truth], "left") + np.searchsorted(others, scores[truth], "right")) / 2
     return {
-        "positives": int(truth.sum()),
-        "negatives": int((~truth).sum()),
         "recall": round(float(passed[truth].mean()), 5),
         "false_positive_rate": round(float(passed[~truth].mean()), 5),
-        "auc": round(float((ranks + ties / 2).mean() / (~truth).sum()), 5),
+        "auc": round(float(below.mean() / len(others)), 5),
+        "threshold": threshold,
     }
