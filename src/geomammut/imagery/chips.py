@@ -1,6 +1,5 @@
 """Chips: square RGB pictures of constant ground sample distance, cut from imagery and encoded as JPEG."""
 
-import io
 import math
 import os
 from collections import Counter, deque
@@ -9,9 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+import simplejpeg
 from affine import Affine
 from numpy.typing import NDArray
-from PIL import Image
 from rasterio.errors import RasterioError
 from shapely.geometry.base import BaseGeometry
 
@@ -31,7 +30,7 @@ _BLANK_SPREAD = 1.0  # the standard deviation, in grey levels of 256, under whic
 _WHITE, _COLOURLESS = 215, 25  # a pixel is cloud-white if its darkest channel is above, its channels' range within
 _CLOUD_SHARE = 0.5  # of a chip's pixels
 _BLACK_SHARE = 0.1  # of pure black, from which 8-bit imagery that names no missing pixels is taken to miss them
-_READ_BYTES = 64 << 20  # what one read may bring into memory
+_READ_BYTES = 20 << 20  # what one read may bring into memory: more is no faster, since caches are small
 _MAX_WORKERS = 8  # threads that read and encode; each holds a block
 _FULL = 0.5  # of a window read at once, the share that must be chips
 
@@ -153,8 +152,9 @@ class ChipPlan:
         if len(wanted) == 0:
             return
         try:
-            with open_reader(source, self.resampling) as reader:
-                for part in _windows(block.corners, wanted, self.plan.size, source.bytes_per_pixel):
+            with open_reader(source, self.resampling, block.crs, self.plan.gsd_m) as reader:
+                pixel_bytes = source.bytes_per_pixel * reader.shrink**2
+                for part in _windows(block.corners, wanted, self.plan.size, pixel_bytes):
                     yield from self._read_window(reader, block, part)
         except RasterioError:  # it was there when it was planned
             yield from ((number, UNREADABLE) for number in wanted.tolist())
@@ -162,28 +162,19 @@ class ChipPlan:
     def _read_window(
         self, reader: ImageryReader, block: ChipBlock, part: NDArray[np.intp]
     ) -> Iterator[tuple[int, Pixels | str]]:
-        """Read the rectangle around some of a block's chips at once, and judge each."""
-        size, gsd_m = self.plan.size, self.plan.gsd_m
-        corners = block.corners[part]
-        left, top = int(corners[:, 0].min()), int(corners[:, 1].max())
-        width, height = int(corners[:, 0].max()) - left + size, top - int(corners[:, 1].min()) + size
-        to_crs = Affine(gsd_m, 0, left * gsd_m, 0, -gsd_m, top * gsd_m)
-        try:
-            colours, valid = reader.read(block.crs, to_crs, width, height)
-        except RasterioError:
-            if len(part) == 1:
-                yield int(part[0]), UNREADABLE
-            else:  # only the broken part of the file is lost
-                for number in part:
-                    yield from self._read_window(reader, block, np.array([number]))
-            return
-        for number, (x, y) in zip(part.tolist(), (corners - [left, top]).tolist(), strict=True):
-            here = np.s_[-y : size - y, x : x + size]
-            pixels = np.empty((size, size, 3), np.uint8)
-            for band in range(3):  # far faster than to transpose
-                pixels[..., band] = colours[band][here]
-            fault = _fault(pixels, None if valid is None else valid[here], reader.says_missing)
-            yield number, fault or pixels
+        """Read some of a block's chips, and judge each."""
+        found = reader.read(block.corners[part], self.plan.size)
+        for place, number in enumerate(part.tolist()):
+            try:
+                pixels, valid = next(found)
+            except RasterioError:
+                if len(part) == 1:
+                    yield number, UNREADABLE
+                    return
+                for each in part[place:]:  # only the broken part of the file is lost
+                    yield from self._read_window(reader, block, np.array([each]))
+                return
+            yield number, _fault(pixels, valid, reader.says_missing) or pixels
 
 
 def chips(
@@ -254,9 +245,7 @@ def count_cells(sources: Sequence[ImagerySource], *, size: int, gsd_m: float, ar
 
 def encode_jpeg(pixels: Pixels, quality: int = JPEG_QUALITY) -> bytes:
     """Return uint8 [H, W, 3] as a JPEG file."""
-    jpeg = io.BytesIO()
-    Image.fromarray(pixels).save(jpeg, "JPEG", quality=quality)
-    return jpeg.getvalue()
+    return simplejpeg.encode_jpeg(pixels, quality, colorspace="RGB", colorsubsampling="420")
 
 
 def _kept(outcomes: list[Chip | str], dropped: Counter[str]) -> Iterator[Chip]:
@@ -268,7 +257,7 @@ def _kept(outcomes: list[Chip | str], dropped: Counter[str]) -> Iterator[Chip]:
 
 
 def _windows(
-    corners: NDArray[np.int64], part: NDArray[np.intp], size: int, bytes_per_pixel: int
+    corners: NDArray[np.int64], part: NDArray[np.intp], size: int, bytes_per_pixel: float
 ) -> Iterator[NDArray[np.intp]]:
     """Split chips into those whose common rectangle is worth reading at once, and fits into memory."""
     low, high = corners[part].min(axis=0), corners[part].max(axis=0)
@@ -288,11 +277,15 @@ def _fault(pixels: Pixels, valid: Validity, says_missing: bool) -> str | None:
     if valid is not None and np.count_nonzero(valid) < (1 - MAX_MISSING) * valid.size:
         return NO_DATA
     thin = max(1, len(pixels) // 64)  # 64 × 64 pixels tell a picture from none
-    few = np.ascontiguousarray(pixels[::thin, ::thin].reshape(-1, 3).T)
-    if few.std(axis=1, dtype=np.float32).max() < _BLANK_SPREAD:
+    few = np.ascontiguousarray(pixels[::thin, ::thin].transpose(2, 0, 1)).reshape(3, -1)
+    off = few.astype(np.float32)
+    off -= off.mean(axis=1, keepdims=True)
+    if max(np.vdot(band, band) for band in off) < _BLANK_SPREAD**2 * few.shape[1]:
         return BLANK
-    darkest, brightest = few.min(axis=0), few.max(axis=0)
-    if not says_missing and np.mean(brightest == 0) > _BLACK_SHARE:
+    red, green, blue = few
+    darkest = np.minimum(np.minimum(red, green), blue)
+    brightest = np.maximum(np.maximum(red, green), blue)
+    if not says_missing and np.count_nonzero(brightest == 0) > _BLACK_SHARE * brightest.size:
         return NO_DATA
     white = (darkest > _WHITE) & (brightest - darkest <= _COLOURLESS)
-    return CLOUD if np.mean(white) > _CLOUD_SHARE else None
+    return CLOUD if np.count_nonzero(white) > _CLOUD_SHARE * white.size else None

@@ -22,12 +22,15 @@ _NETWORK = {
 
 
 @contextmanager
-def open_dataset(dataset: str, drivers: Sequence[str] | None = None) -> Iterator[DatasetReader]:
+def open_dataset(
+    dataset: str, drivers: Sequence[str] | None = None, overview: int | None = None
+) -> Iterator[DatasetReader]:
     """Open a raster, patiently where it is on the network.
 
     Args:
         dataset: A path, GDAL address or virtual raster (XML).
         drivers: Names of the GDAL drivers that may open it, the likeliest first; None for all.
+        overview: Which of its overviews, from 0, the finest; None for the raster itself.
 
     Raises:
         RasterioError: It cannot be opened.
@@ -35,13 +38,14 @@ def open_dataset(dataset: str, drivers: Sequence[str] | None = None) -> Iterator
     with ExitStack() as stack:
         if any(prefix in dataset for prefix in VSI_PREFIXES.values()):
             stack.enter_context(rasterio.Env(**_NETWORK))
-        yield stack.enter_context(_opened(dataset, drivers))
+        yield stack.enter_context(_opened(dataset, drivers, overview))
 
 
-def _opened(dataset: str, drivers: Sequence[str] | None) -> DatasetReader:
+def _opened(dataset: str, drivers: Sequence[str] | None, overview: int | None) -> DatasetReader:
+    level = {} if overview is None else {"overview_level": overview}
     for driver in (drivers or (None,))[:-1]:
         try:
-            return rasterio.open(dataset, driver=driver)
+            return rasterio.open(dataset, driver=driver, **level)
         except RasterioError:
             continue
-    return rasterio.open(dataset, driver=(drivers or (None,))[-1])
+    return rasterio.open(dataset, driver=(drivers or (None,))[-1], **level)
