@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pydantic import BaseModel, ValidationError
 
@@ -19,14 +19,25 @@ class Question:
 
     jpeg: bytes
     size: tuple[int, int]  # of the picture, pixels
-    prompt: str  # holds the landmarks, and in a rewrite what was wrong
+    prompt: str  # holds the landmarks, and in a rewrite what was wrong; or the web's words
     writer: str
     model: str
+    prompt_version: str = PROMPT_VERSION
 
     @cached_property
     def key(self) -> str:
         """The hash of image, landmarks, prompt, its version, and model: who asks the same, has the answer."""
-        return content_id(self.jpeg, self.prompt, PROMPT_VERSION, self.writer, self.model)
+        return content_id(self.jpeg, self.prompt, self.prompt_version, self.writer, self.model)
+
+
+class Asked(NamedTuple):
+    """A question that was sent, as far as its answer's booking needs it; `tokens_in` is a guess."""
+
+    key: str
+    writer: str
+    model: str
+    prompt_version: str
+    tokens_in: int
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,14 @@
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from geomammut.errors import UserError
-from geomammut.pairs.writers.answer import Answer
+from geomammut.pairs.writers.answer import Answer, Asked
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS answers (
@@ -20,6 +20,10 @@ CREATE TABLE IF NOT EXISTS answers (
 CREATE INDEX IF NOT EXISTS answers_key ON answers (key);
 CREATE TABLE IF NOT EXISTS batches (
     batch TEXT PRIMARY KEY, job TEXT
+);
+CREATE TABLE IF NOT EXISTS asked (
+    batch TEXT NOT NULL, key TEXT NOT NULL, writer TEXT NOT NULL, model TEXT NOT NULL, prompt_version TEXT NOT NULL,
+    tokens_in INTEGER NOT NULL
 );
 """
 
@@ -104,9 +108,12 @@ class AnswerStore:
         answers, tokens_in, tokens_out, usd, priced = self._rows(query)[0]
         return Spent(answers, int(tokens_in), int(tokens_out), usd if priced == answers else None)
 
-    def note_batch(self, batch: str) -> None:
+    def note_batch(self, batch: str, asked: Iterable[Asked]) -> None:
         """Note that a batch is about to be sent: should the run die now, the server is asked for it first."""
-        self._write("INSERT OR IGNORE INTO batches (batch) VALUES (?)", batch)
+        with self.all_at_once():
+            self._write("INSERT OR IGNORE INTO batches (batch) VALUES (?)", batch)
+            for one in asked:
+                self._write("INSERT INTO asked VALUES (?, ?, ?, ?, ?, ?)", batch, *one)
 
     def note_job(self, batch: str, job: str) -> None:
         """Note the server's name for a batch."""
@@ -114,7 +121,14 @@ class AnswerStore:
 
     def forget_batch(self, batch: str) -> None:
         """Forget a batch whose answers are all stored, or that failed."""
+        self._write("DELETE FROM asked WHERE batch = ?", batch)
         self._write("DELETE FROM batches WHERE batch = ?", batch)
+
+    def batches(self) -> dict[str, list[Asked]]:
+        """Return the batches whose answers may still come, each with what was asked in it, in order."""
+        query = "SELECT key, writer, model, prompt_version, tokens_in FROM asked WHERE batch = ? ORDER BY rowid"
+        names = [str(name) for (name,) in self._rows("SELECT batch FROM batches ORDER BY rowid")]
+        return {name: [Asked(*row) for row in self._rows(query, name)] for name in names}
 
     def batch_job(self, batch: str) -> tuple[bool, str | None]:
         """Tell whether a batch may have been sent, and the server's name for it, if that is known."""

@@ -146,7 +146,7 @@ class RequestByRequest:
     def _ask(self, question: Question) -> bool:
         with self._ledger.budget.set_aside(self._ledger.most(question)):
             self._ledger.count_request()
-            self._ledger.book(question, self._model.ask(question))
+            self._ledger.book(self._ledger.asked(question), self._model.ask(question))
         return True
 
     @contextmanager

@@ -1,8 +1,7 @@
 """Captions of chips: written, checked, rewritten with the reason, at last replaced by the template's."""
 
-from collections import Counter, deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -18,7 +17,7 @@ from geomammut.pairs.grounding import (
 from geomammut.pairs.template_writer import TemplateWriter
 from geomammut.pairs.visible import ChipContents
 from geomammut.pairs.writers.answer import Question
-from geomammut.pairs.writers.asking import Answerer
+from geomammut.pairs.writers.dialogues import Dialogue
 from geomammut.pairs.writers.prompt import first_prompt, rewrite_prompt
 
 REWRITES = 2
@@ -104,85 +103,7 @@ def _measured(writer: str, examined: Sequence[Examination], contents: ChipConten
     return {(writer, what): count for what, count in grounding_counts(examined, contents).items()}
 
 
-def captions_by_model(
-    chips: Iterable[AnyChip],
-    answerer: Answerer,
-    lexicon: Lexicon,
-    *,
-    writer: str,
-    model: str,
-    concurrency: int,
-    chips_a_time: int = 1,
-    jpeg_bytes_a_time: int = 0,
-) -> Iterator[tuple[AnyChip, Captions]]:
-    """Yield each chip with its captions, in order.
-
-    Args:
-        chips: Drawn as they are needed: at most 2 × `concurrency` groups are held.
-        answerer: Asks the language model.
-        lexicon: For the check.
-        writer: "google" or "openai".
-        model: The language model's name.
-        concurrency: Groups that are asked for at the same time.
-        chips_a_time: Chips in a group, whose questions go to `answerer` together.
-        jpeg_bytes_a_time: Bytes of JPEG after which a group is full, too; 0 for no such limit.
-    """
-
-    def write(group: Sequence[AnyChip]) -> list[Captions]:
-        return _talk([_dialogue(chip, lexicon, writer, model) for chip in group], answerer)
-
-    waiting: deque[tuple[list[AnyChip], Future[list[Captions]]]] = deque()
-    with ThreadPoolExecutor(concurrency) as pool:
-        try:
-            for group in _groups(chips, chips_a_time, jpeg_bytes_a_time):
-                waiting.append((group, pool.submit(write, group)))
-                if len(waiting) >= 2 * concurrency:
-                    first, captions = waiting.popleft()
-                    yield from zip(first, captions.result(), strict=True)
-            while waiting:
-                first, captions = waiting.popleft()
-                yield from zip(first, captions.result(), strict=True)
-        except BaseException as error:
-            answerer.stop(error)
-            pool.shutdown(wait=True, cancel_futures=True)  # what is under way is paid for: it is stored
-            raise
-
-
-def _groups(chips: Iterable[AnyChip], most: int, most_bytes: int) -> Iterator[list[AnyChip]]:
-    group: list[AnyChip] = []
-    held = 0
-    for chip in chips:
-        if group and most_bytes and held + len(chip.jpeg) > most_bytes:
-            yield group
-            group, held = [], 0
-        group.append(chip)
-        held += len(chip.jpeg)
-        if len(group) == most:
-            yield group
-            group, held = [], 0
-    if group:
-        yield group
-
-
-Dialogue = Generator[Question, tuple[str, ...] | None, Captions]
-
-
-def _talk(dialogues: Sequence[Dialogue], answerer: Answerer) -> list[Captions]:
-    """Lead the dialogues to their ends, asking the open questions of all of them together."""
-    ends: dict[int, Captions] = {}
-    questions = {number: next(dialogue) for number, dialogue in enumerate(dialogues)}
-    while questions:
-        answers = answerer.answer(list(questions.values()))
-        for number, captions in zip(list(questions), answers, strict=True):
-            try:
-                questions[number] = dialogues[number].send(captions)
-            except StopIteration as end:
-                ends[number] = end.value
-                del questions[number]
-    return [ends[number] for number in range(len(dialogues))]
-
-
-def _dialogue(chip: ChipToCaption, lexicon: Lexicon, writer: str, model: str) -> Dialogue:
+def caption_dialogue(chip: ChipToCaption, lexicon: Lexicon, writer: str, model: str) -> Dialogue[Captions]:
     """Ask for captions, then for others in the place of those that fail the check; see `Captions`."""
     contents = chip.contents
 

@@ -1,6 +1,8 @@
 """Captions by Gemini's Batch API: half the price, an answer within a day, each job found again after a kill."""
 
+import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from http import HTTPStatus
 from itertools import count
 from typing import TypeVar
@@ -10,7 +12,7 @@ from google.genai import errors, types
 
 from geomammut.errors import UserError
 from geomammut.files import content_id
-from geomammut.pairs.writers.answer import Answer, Question, RequestFailedError
+from geomammut.pairs.writers.answer import Answer, Asked, Question, RequestFailedError
 from geomammut.pairs.writers.asking import HOPELESS, Courier
 from geomammut.pairs.writers.failures import plain
 from geomammut.pairs.writers.gemini import CONFIG, content_of, failure_of, read_response
@@ -34,12 +36,15 @@ class GeminiBatches:
         self._model, self._client, self._ledger = model, client, ledger
         self._courier = Courier("google", model, pace, ledger)
         self._why = ""  # the last request within a job failed
+        self._earlier = threading.Lock()
+        self._all_fetched = False
 
     def stop(self, reason: BaseException) -> None:
         self._courier.stop(reason)
 
     def answer(self, questions: Sequence[Question]) -> list[tuple[str, ...] | None]:
         """Return the captions for each question; see `Answerer`."""
+        self._fetch_earlier()
         for _ in range(TRIES):
             waiting = {
                 question.key: question
@@ -51,8 +56,23 @@ class GeminiBatches:
             self._run(waiting)
         return [self._ledger.captions(question) for question in questions]
 
+    def _fetch_earlier(self) -> None:
+        """Store the answers to all that a run before this one had asked for, before anything is asked again.
+
+        Then it does not matter that this run's groups of questions are others.
+        """
+        with self._earlier:
+            if self._all_fetched:
+                return
+            for batch, asked in self._ledger.store.batches().items():
+                if name := self._carry(partial(self._sent_before, batch)):
+                    self._settle(batch, name, asked)
+                else:
+                    self._ledger.store.forget_batch(batch)  # the run died before it was sent
+            self._all_fetched = True
+
     def _run(self, waiting: dict[str, Question]) -> None:
-        """Send one job, or find the one that was sent before, and store its answers."""
+        """Send one job, and store its answers."""
         store, budget = self._ledger.store, self._ledger.budget
         # What is asked again after an unusable answer is another batch.
         asked = [f"{key} {store.unusable(key)}" for key in sorted(waiting)]
@@ -60,18 +80,24 @@ class GeminiBatches:
         most = [self._ledger.most(question) for question in waiting.values()]
         try:
             with budget.set_aside(sum(usd or 0.0 for usd in most), len(waiting)):
-                name = self._carry(lambda: self._sent_before(batch)) or self._send(batch, waiting)
+                name = self._send(batch, waiting)
                 store.note_job(batch, name)
-                answers = self._collected(batch, name, list(waiting))
-                with store.all_at_once():  # else a kill between two would leave a batch that is not found again
-                    for key, answer in answers:
-                        self._ledger.book(waiting[key], answer)
-                    store.forget_batch(batch)
+                answers = self._settle(batch, name, [self._ledger.asked(question) for question in waiting.values()])
                 if not answers and len(waiting) >= HOPELESS:
                     raise UserError(f"the batch job {name} answered none of its {len(waiting)} requests ({self._why})")
         except UserError as error:
             self.stop(error)
             raise
+
+    def _settle(self, batch: str, name: str, asked: Sequence[Asked]) -> int:
+        """Wait for a job, store its answers, and return how many there are."""
+        answers = self._collected(batch, name, [one.key for one in asked])
+        by_key = {one.key: one for one in asked}
+        with self._ledger.store.all_at_once():  # else a kill between two would have some asked for again
+            for key, answer in answers:
+                self._ledger.book(by_key[key], answer)
+            self._ledger.store.forget_batch(batch)
+        return len(answers)
 
     def _carry(self, send: Callable[[], Result]) -> Result:
         result = self._courier.carry(lambda: _translated(send))
@@ -96,7 +122,7 @@ class GeminiBatches:
             types.InlinedRequest(contents=[content_of(question)], metadata={"key": key}, config=CONFIG)
             for key, question in waiting.items()
         ]
-        self._ledger.store.note_batch(batch)
+        self._ledger.store.note_batch(batch, map(self._ledger.asked, waiting.values()))
 
         tries = count()
 

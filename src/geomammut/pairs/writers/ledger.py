@@ -5,11 +5,10 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
-from geomammut.pairs.writers.answer import Answer, Question, UnusableAnswerError, captions_in
+from geomammut.pairs.writers.answer import Answer, Asked, Question, UnusableAnswerError, captions_in
 from geomammut.pairs.writers.answer_store import AnswerStore
 from geomammut.pairs.writers.limits import Budget
 from geomammut.pairs.writers.prices import Price, tokens_in_text
-from geomammut.pairs.writers.prompt import PROMPT_VERSION
 
 TRIES = 3  # for a usable answer to one question
 _LONGEST = 100_000  # letters of an answer
@@ -33,14 +32,18 @@ class Ledger:
         """Tell whether a question got so many unusable answers that it is asked no more."""
         return self.store.unusable(question.key) >= TRIES
 
-    def book(self, question: Question, answer: Answer) -> None:
+    def asked(self, question: Question) -> Asked:
+        """Return what the booking of its answer needs of a question."""
+        tokens_in = tokens_in_text(question.prompt) + self.price.tokens_in_picture(*question.size)
+        return Asked(question.key, question.writer, question.model, question.prompt_version, tokens_in)
+
+    def book(self, asked: Asked, answer: Answer) -> None:
         """Store an answer that arrived, and count what it costs."""
         # What a server sends may be endless, or no text that can be written.
         text = answer.text[:_LONGEST].encode("utf-8", "replace").decode("utf-8")
         answer = replace(answer, text=text)
         if answer.tokens_in == 0:  # a server that does not say; a limit on the cost must hold all the same
-            tokens_in = tokens_in_text(question.prompt) + self.price.tokens_in_picture(*question.size)
-            answer = replace(answer, tokens_in=tokens_in, tokens_out=tokens_in_text(text))
+            answer = replace(answer, tokens_in=asked.tokens_in, tokens_out=tokens_in_text(text))
         try:
             captions_in(answer)
             unusable = None
@@ -48,13 +51,13 @@ class Ledger:
             unusable = str(reason)
         usd = self.price.of(answer)
         self.store.put(
-            question.key,
+            asked.key,
             answer,
             unusable=unusable,
             usd=usd,
-            writer=question.writer,
-            model=question.model,
-            prompt_version=PROMPT_VERSION,
+            writer=asked.writer,
+            model=asked.model,
+            prompt_version=asked.prompt_version,
         )
         self.budget.spend(usd)
 

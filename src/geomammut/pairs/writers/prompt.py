@@ -11,7 +11,8 @@ from geomammut.pairs.visible import ChipContents
 
 # A change of the words under `prompts/` is a new version, and new files there.
 PROMPT_VERSION = "landmark_captions_2"
-CAPTIONS = 4  # asked for, a chip
+WEB_PROMPT_VERSION = "web_captions_1"
+CAPTIONS = 4  # asked for, a picture
 _KINDS = 12
 
 
@@ -26,6 +27,12 @@ def rewrite_prompt(contents: ChipContents, failed: Sequence[tuple[str, Sequence[
     return _prompt(f"{PROMPT_VERSION}_rewrite").substitute(
         landmarks=_landmarks(contents), failed=json.dumps(listed), count=len(failed)
     )
+
+
+def web_prompt(hint: str) -> str:
+    """Return the prompt that asks for the captions of a picture of the web, which had the words `hint` for it."""
+    # One line of ASCII, as the landmarks are.
+    return _prompt(WEB_PROMPT_VERSION).substitute(hint=json.dumps(hint), count=CAPTIONS)
 
 
 @cache

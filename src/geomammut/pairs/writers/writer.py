@@ -11,7 +11,8 @@ from geomammut.pairs import template_writer
 from geomammut.pairs.grounding import Lexicon
 from geomammut.pairs.writers.answer_store import AnswerStore
 from geomammut.pairs.writers.asking import Answerer, RequestByRequest
-from geomammut.pairs.writers.captioning import AnyChip, Captions, captions_by_model, template_captions
+from geomammut.pairs.writers.captioning import AnyChip, Captions, caption_dialogue, template_captions
+from geomammut.pairs.writers.dialogues import Dialogue, Item, Result, lead
 from geomammut.pairs.writers.ledger import Ledger
 from geomammut.pairs.writers.limits import Budget, Pace
 from geomammut.pairs.writers.prices import Price, price_of
@@ -78,7 +79,10 @@ class CaptionWriter(Protocol):
     """
 
     name: str
-    model: str | None
+
+    @property
+    def model(self) -> str | None: ...
+
     prompt_version: str
 
     def captions(self, chips: Iterable[AnyChip], lexicon: Lexicon) -> Iterator[tuple[AnyChip, Captions]]:
@@ -107,17 +111,25 @@ class _Template:
         return None
 
 
-class _Model:
+class ModelWriter:
+    """A language model behind a server, with its limits and its store; a CaptionWriter."""
+
     prompt_version = PROMPT_VERSION
 
     def __init__(self, options: WriterOptions, out: Path, answerer: Callable[[Ledger], Answerer]) -> None:
         assert options.model is not None
         self.name: str = options.writer
-        self.model: str | None = options.model
+        self.model: str = options.model
         self._options, self._out, self._answerer = options, out, answerer
         self._ledger: Ledger | None = None
 
     def captions(self, chips: Iterable[AnyChip], lexicon: Lexicon) -> Iterator[tuple[AnyChip, Captions]]:
+        return self.lead(chips, lambda chip: caption_dialogue(chip, lexicon, self.name, self.model))
+
+    def lead(
+        self, items: Iterable[Item], dialogue: Callable[[Item], Dialogue[Result]]
+    ) -> Iterator[tuple[Item, Result]]:
+        """Yield each item with what its dialogue with the model came to, in order."""
         options, group = self._options, (1, 0)
         if options.batch:
             from geomammut.pairs.writers.gemini_batch import JPEG_BYTES_A_JOB, QUESTIONS_A_JOB  # noqa: PLC0415
@@ -125,14 +137,12 @@ class _Model:
             group = (QUESTIONS_A_JOB, JPEG_BYTES_A_JOB)
         if self._ledger is None:
             self._ledger = self._open_ledger()
-        return captions_by_model(
-            chips,
+        return lead(
+            items,
+            dialogue,
             self._answerer(self._ledger),
-            lexicon,
-            writer=self.name,
-            model=str(self.model),
             concurrency=options.concurrency,
-            chips_a_time=group[0],
+            items_a_time=group[0],
             jpeg_bytes_a_time=group[1],
         )
 
@@ -167,11 +177,18 @@ def open_writer(options: WriterOptions, out: Path) -> Iterator[CaptionWriter]:
     if options.writer == "template":
         yield _Template()
         return
-    model = _Model(options, out, _answerer(options))
+    with open_model_writer(options, out) as writer:
+        yield writer
+
+
+@contextmanager
+def open_model_writer(options: WriterOptions, out: Path) -> Iterator[ModelWriter]:
+    """Yield a writer that is a language model; see `open_writer`."""
+    writer = ModelWriter(options, out, _answerer(options))
     try:
-        yield model
+        yield writer
     finally:
-        model.close()
+        writer.close()
 
 
 def _answerer(options: WriterOptions) -> Callable[[Ledger], Answerer]:
