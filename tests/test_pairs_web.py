@@ -31,7 +31,6 @@ from geomammut.pairs.web_stages.dropped import Dropped
 from geomammut.pairs.web_stages.duplicates import duplicates_of, perceptual_hash
 from geomammut.pairs.web_stages.fetch import fetch, is_public
 from geomammut.pairs.web_stages.image import read_image
-from geomammut.pairs.web_stages.table import read_web_table
 
 
 def landscape(seed: int, width: int = 200, height: int = 160) -> Image.Image:
@@ -71,56 +70,6 @@ def reason_of(data: bytes) -> str:
     with pytest.raises(Dropped) as dropped:
         read_image(data)
     return dropped.value.reason
-
-
-# Table
-
-
-@pytest.mark.parametrize(
-    ("name", "columns"),
-    [("t.csv", ("URL", "TEXT")), ("t.tsv", ("image_url", "caption")), ("t.jsonl", ("file", "alt_text"))],
-)
-def test_tables_of_any_usual_kind_are_read(tmp_path: Path, name: str, columns: tuple[str, str]) -> None:
-    rows = [("1", "an aerial view"), ("b.jpg", 'with "quotes", commas\nand lines'), ("c.jpg", "ü")]
-    path = tmp_path / name
-    if path.suffix == ".jsonl":
-        path.write_text("".join(json.dumps(dict(zip(columns, row, strict=True))) + "\n" for row in rows))
-    else:
-        with path.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file, delimiter="\t" if name.endswith("tsv") else ",").writerows([columns, *rows])
-    read = read_web_table(path)
-    assert read["row"].to_pylist() == [0, 1, 2]
-    assert list(zip(read["url"].to_pylist(), read["alt_text"].to_pylist(), strict=True)) == rows
-
-
-def test_table_with_star_in_its_name_is_that_file(tmp_path: Path) -> None:
-    write_csv(tmp_path / "a[1]*.csv", [("x.jpg", "one")])
-    write_csv(tmp_path / "a1b.csv", [("y.jpg", "two")])
-    assert read_web_table(tmp_path / "a[1]*.csv")["url"].to_pylist() == ["x.jpg"]
-
-
-def test_ragged_line_is_one_bad_record(tmp_path: Path) -> None:
-    path = tmp_path / "t.csv"
-    path.write_text("url,alt\na.jpg,one\nb.jpg\nc.jpg,three,more\nd.jpg,four\n")
-    read = read_web_table(path)
-    assert read["url"].to_pylist()[0] == "a.jpg"
-    assert read["url"].to_pylist()[-1] == "d.jpg"
-
-
-def test_unusable_tables_end_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no alt-text column among address, url"):
-        read_web_table(write_csv(tmp_path / "t.csv", [("a", "b")], ("address", "url")))
-    with pytest.raises(UserError, match="no table at"):
-        read_web_table(tmp_path / "absent.csv")
-    with pytest.raises(UserError, match="no rows"):
-        read_web_table(write_csv(tmp_path / "empty.csv", []))
-    (tmp_path / "t.xlsx").write_bytes(b"PK")
-    with pytest.raises(UserError, match="unknown table format"):
-        read_web_table(tmp_path / "t.xlsx")
-    (tmp_path / "t.parquet").write_bytes(b"PAR1 this is not one")
-    with pytest.raises(UserError, match="cannot be read") as caught:
-        read_web_table(tmp_path / "t.parquet")
-    assert "\n" not in str(caught.value)
 
 
 # Fetch: files
