@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,8 +39,8 @@ def run_and_kill(
         words: More of the command line: `--writer` and whatever belongs to it.
         size: Side of a chip, pixels; the place is 512 × 512, and a wood covers it.
         kill_at: `kill -9` when the server has given so many usable answers, then start again.
-        at_once: Kill whatever is on its way. Else the server first holds its answers back, half a second
-            before the kill, so that no answer is on the wire: then nothing may be paid for twice.
+        at_once: Kill whatever is on its way. Else the server first holds its answers back until the process
+            has dealt with those it got, so that no answer is on the wire: then nothing may be paid for twice.
         limit_s: How long each process may take.
     """
     wood = area(box(-20, -20, 560, 560), natural="wood")
@@ -64,7 +65,7 @@ def run_and_kill(
                 time.sleep(0.005)
             if not at_once:
                 server.hold()
-                time.sleep(0.5)
+                wait_until_idle(process.pid, end)
             process.kill()
             process.wait()
             time.sleep(0.2)  # until the server has seen that its client is gone
@@ -83,3 +84,15 @@ def stored(out: Path) -> int:
         return store.spent().answers
     finally:
         store.close()
+
+
+def wait_until_idle(pid: int, end: float) -> None:
+    """Wait until all threads of a process have slept for a while; on a busy machine a sleep alone is no sign."""
+    asleep = 0
+    while asleep < 8:
+        assert time.monotonic() < end, "the run is never idle"
+        time.sleep(0.03)
+        with suppress(OSError):  # a thread that has just ended
+            tasks = list(Path(f"/proc/{pid}/task").iterdir())
+            states = {(task / "stat").read_text().rpartition(")")[2].split()[0] for task in tasks}
+            asleep = asleep + 1 if states == {"S"} else 0

@@ -19,7 +19,7 @@ from geomammut.pairs.check import pairs_check
 from geomammut.pairs.landmarks import pairs_landmarks
 from geomammut.pairs.pair_set import PairSet
 from geomammut.pairs.writers import asking, gemini_batch
-from geomammut.pairs.writers.answer import Answer, UnusableAnswerError, captions_in
+from geomammut.pairs.writers.answer import Answer, SentQuestion, UnusableAnswerError, captions_in
 from geomammut.pairs.writers.answer_store import AnswerStore
 from geomammut.pairs.writers.limits import Budget, Pace
 from geomammut.pairs.writers.prices import price_of
@@ -596,8 +596,13 @@ def test_a_job_that_a_killed_run_had_sent_is_found_by_the_name_that_we_gave_it(
         run(place, out, "batch")
     server.job_state = None
     (job,) = server.jobs.values()
+    keys = [answer["metadata"]["key"] for answer in job["output"]["inlinedResponses"]["inlinedResponses"]]
     store = AnswerStore(answers_path(out))
-    store.note_batch(job["display_name"])  # all that a run leaves that dies right after sending
+    # All that a run leaves that dies right after sending; that it asked in other groups does not matter.
+    sent = [SentQuestion(key, "google", "some-model", "some version", 1) for key in keys]
+    store.note_batch(job["display_name"], sent)
+        job["display_name"], [SentQuestion(key, "google", "some-model", "some version", 1) for key in keys]
+    )
     store.close()
     run(place, out, "batch")
     assert len(server.jobs) == 1 and set(server.paid.values()) == {1}

@@ -18,7 +18,7 @@ from model_server import TOKENS_IN, TOKENS_OUT, ModelServer, Stumbles
     ("words", "size", "kill_at"),
     [
         ("--writer openai --concurrency 16 --timeout 1", 40, [36, 72, 108]),
-        ("--writer google --timeout 1", 64, [30]),
+        ("--writer google --concurrency 16 --timeout 1", 40, [36, 72, 108]),
         ("--writer google --batch", 64, [60]),
     ],
     ids=["openai", "google", "batch"],

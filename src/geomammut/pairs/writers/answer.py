@@ -30,7 +30,7 @@ class Question:
         return content_id(self.jpeg, self.prompt, self.prompt_version, self.writer, self.model)
 
 
-class Asked(NamedTuple):
+class SentQuestion(NamedTuple):
     """A question that was sent, as far as its answer's booking needs it; `tokens_in` is a guess."""
 
     key: str

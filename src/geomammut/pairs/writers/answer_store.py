@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from geomammut.errors import UserError
-from geomammut.pairs.writers.answer import Answer, Asked
+from geomammut.pairs.writers.answer import Answer, SentQuestion
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS answers (
@@ -108,7 +108,7 @@ class AnswerStore:
         answers, tokens_in, tokens_out, usd, priced = self._rows(query)[0]
         return Spent(answers, int(tokens_in), int(tokens_out), usd if priced == answers else None)
 
-    def note_batch(self, batch: str, asked: Iterable[Asked]) -> None:
+    def note_batch(self, batch: str, asked: Iterable[SentQuestion]) -> None:
         """Note that a batch is about to be sent: should the run die now, the server is asked for it first."""
         with self.all_at_once():
             self._write("INSERT OR IGNORE INTO batches (batch) VALUES (?)", batch)
@@ -124,11 +124,11 @@ class AnswerStore:
         self._write("DELETE FROM asked WHERE batch = ?", batch)
         self._write("DELETE FROM batches WHERE batch = ?", batch)
 
-    def batches(self) -> dict[str, list[Asked]]:
+    def batches(self) -> dict[str, list[SentQuestion]]:
         """Return the batches whose answers may still come, each with what was asked in it, in order."""
         query = "SELECT key, writer, model, prompt_version, tokens_in FROM asked WHERE batch = ? ORDER BY rowid"
         names = [str(name) for (name,) in self._rows("SELECT batch FROM batches ORDER BY rowid")]
-        return {name: [Asked(*row) for row in self._rows(query, name)] for name in names}
+        return {name: [SentQuestion(*row) for row in self._rows(query, name)] for name in names}
 
     def batch_job(self, batch: str) -> tuple[bool, str | None]:
         """Tell whether a batch may have been sent, and the server's name for it, if that is known."""

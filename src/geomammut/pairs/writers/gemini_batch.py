@@ -12,7 +12,7 @@ from google.genai import errors, types
 
 from geomammut.errors import UserError
 from geomammut.files import content_id
-from geomammut.pairs.writers.answer import Answer, Asked, Question, RequestFailedError
+from geomammut.pairs.writers.answer import Answer, Question, RequestFailedError, SentQuestion
 from geomammut.pairs.writers.asking import HOPELESS, Courier
 from geomammut.pairs.writers.failures import plain
 from geomammut.pairs.writers.gemini import CONFIG, content_of, failure_of, read_response
@@ -89,7 +89,7 @@ class GeminiBatches:
             self.stop(error)
             raise
 
-    def _settle(self, batch: str, name: str, asked: Sequence[Asked]) -> int:
+    def _settle(self, batch: str, name: str, asked: Sequence[SentQuestion]) -> int:
         """Wait for a job, store its answers, and return how many there are."""
         answers = self._collected(batch, name, [one.key for one in asked])
         by_key = {one.key: one for one in asked}

@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
-from geomammut.pairs.writers.answer import Answer, Asked, Question, UnusableAnswerError, captions_in
+from geomammut.pairs.writers.answer import Answer, Question, SentQuestion, UnusableAnswerError, captions_in
 from geomammut.pairs.writers.answer_store import AnswerStore
 from geomammut.pairs.writers.limits import Budget
 from geomammut.pairs.writers.prices import Price, tokens_in_text
@@ -32,12 +32,12 @@ class Ledger:
         """Tell whether a question got so many unusable answers that it is asked no more."""
         return self.store.unusable(question.key) >= TRIES
 
-    def asked(self, question: Question) -> Asked:
+    def asked(self, question: Question) -> SentQuestion:
         """Return what the booking of its answer needs of a question."""
         tokens_in = tokens_in_text(question.prompt) + self.price.tokens_in_picture(*question.size)
-        return Asked(question.key, question.writer, question.model, question.prompt_version, tokens_in)
+        return SentQuestion(question.key, question.writer, question.model, question.prompt_version, tokens_in)
 
-    def book(self, asked: Asked, answer: Answer) -> None:
+    def book(self, asked: SentQuestion, answer: Answer) -> None:
         """Store an answer that arrived, and count what it costs."""
         # What a server sends may be endless, or no text that can be written.
         text = answer.text[:_LONGEST].encode("utf-8", "replace").decode("utf-8")
