@@ -601,8 +601,6 @@ def test_a_job_that_a_killed_run_had_sent_is_found_by_the_name_that_we_gave_it(
     # All that a run leaves that dies right after sending; that it asked in other groups does not matter.
     sent = [SentQuestion(key, "google", "some-model", "some version", 1) for key in keys]
     store.note_batch(job["display_name"], sent)
-        job["display_name"], [SentQuestion(key, "google", "some-model", "some version", 1) for key in keys]
-    )
     store.close()
     run(place, out, "batch")
     assert len(server.jobs) == 1 and set(server.paid.values()) == {1}
