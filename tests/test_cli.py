@@ -44,6 +44,8 @@ VERBS = {
     "localize": ("localize", "localization.rounds"),
     "model info": ("model_info", "model.load"),
     "model import": ("model_import", "model.load"),
+    "model export": ("model_export", "model.load"),
+    "model push": ("model_push", "model.load"),
 }
 
 

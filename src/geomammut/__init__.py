@@ -19,6 +19,8 @@ _HOMES = {
     "load_model": "model.load",
     "model_info": "model.load",
     "model_import": "model.load",
+    "model_export": "model.load",
+    "model_push": "model.load",
     "smooth_attention": "model.smooth_attention",
     "pairs_landmarks": "pairs.landmarks",
     "pairs_web": "pairs.web",

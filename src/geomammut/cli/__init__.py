@@ -17,7 +17,7 @@ from geomammut.cli.demo import demo
 from geomammut.cli.evaluation import eval_classification, eval_retrieval, eval_segmentation
 from geomammut.cli.landmarks import landmarks
 from geomammut.cli.localization import heatmap, localize, segment
-from geomammut.cli.model import model_import, model_info
+from geomammut.cli.model import model_export, model_import, model_info, model_push
 from geomammut.cli.options import ManyPaths
 from geomammut.cli.pairs import pairs_check, pairs_import, pairs_landmarks, pairs_preview, pairs_web
 from geomammut.cli.training import train, web_train_classifier, web_train_text_classifier
@@ -93,6 +93,8 @@ of_eval.command("segmentation")(eval_segmentation)
 of_model = group("model", "Look at a model, or bring one in.")
 of_model.command("info")(model_info)
 of_model.command("import")(model_import)
+of_model.command("export")(model_export)
+of_model.command("push")(model_push)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

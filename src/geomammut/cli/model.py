@@ -38,3 +38,36 @@ def model_import(
     from geomammut.model.load import model_import
 
     print_path(model_import(source, out, seed=seed))
+
+
+def model_export(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A model directory or hub id.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The new folder.", show_default=False)],
+    seed: Seed = 0,
+) -> None:
+    """Write a model in openMaMMUT's layout, which LAION's open_clip_mammut reads.
+
+    \b
+    Example:
+      geomammut model export runs/l14 -o openmammut
+    """
+    from geomammut.model.load import model_export
+
+    print_path(model_export(source, out, seed=seed))
+
+
+def model_push(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model directory.")],
+    repository: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="On the Hugging Face hub.")],
+    private: Annotated[bool, typer.Option("--private", help="Nobody else sees it.")] = False,
+    seed: Seed = 0,
+) -> None:
+    """Upload a model directory to the hub, from where `load_model` gives it back.
+
+    \b
+    Example:
+      geomammut model push runs/rsicd someone/rsicd-small
+    """
+    from geomammut.model.load import model_push
+
+    typer.echo(model_push(model, repository, private=private, seed=seed))

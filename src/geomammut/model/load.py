@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import snapshot_download
+from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -17,10 +17,11 @@ from geomammut.model import openmammut
 from geomammut.model.config import MammutConfig
 from geomammut.model.interface import ImageEncoder, VisionLanguageModel
 from geomammut.model.mammut import Mammut
-from geomammut.model.tokenizer import ClipTokenizer, Tokenizer
+from geomammut.model.tokenizer import ClipTokenizer, SentencePieceTokenizer, Tokenizer, named_tokenizer
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
-NEEDED_FILES = [CONFIG, WEIGHTS, "tokenizer.json", openmammut.CONFIG, openmammut.WEIGHTS]
+TOKENIZERS = (Tokenizer.name, SentencePieceTokenizer.name, ClipTokenizer.name)
+NEEDED_FILES = [CONFIG, WEIGHTS, *TOKENIZERS[:2], openmammut.CONFIG, openmammut.WEIGHTS]
 
 
 def load_model(name: str | os.PathLike[str], device: str = "cpu") -> VisionLanguageModel:
@@ -71,7 +72,7 @@ def load_mammut(name: str | os.PathLike[str]) -> Mammut:
         folder = _download(str(name))
     if (folder / CONFIG).is_file() and (folder / WEIGHTS).is_file():
         return _read_model(folder, str(name))
-    if (folder / openmammut.CONFIG).is_file() and (folder / openmammut.WEIGHTS).is_file():
+    if openmammut.is_openmammut(folder):
         return openmammut.read_openmammut(folder, str(name))
     raise UserError(f"{name} is no model directory: it lacks {CONFIG} and {WEIGHTS}")
 
@@ -90,13 +91,12 @@ def _download(name: str) -> Path:
 
 def _read_model(folder: Path, name: str) -> Mammut:
     config = MammutConfig.read(folder / CONFIG)
-    if config.tokenizer == "clip":
-        tokenizer: Tokenizer = ClipTokenizer(config.text.context_length)
-    elif config.tokenizer == "tokenizer.json":
-        tokenizer = Tokenizer.read(folder / config.tokenizer, config.text.context_length)
-    else:
-        raise UserError(f"{folder / CONFIG}: tokenizer must be tokenizer.json or clip, not {config.tokenizer!r}")
-    model = Mammut(config, tokenizer, name)
+    if config.tokenizer not in TOKENIZERS:
+        raise UserError(
+            f"{folder / CONFIG}: tokenizer must be one of {', '.join(TOKENIZERS)}, not {config.tokenizer!r}"
+        )
+    where = config.tokenizer if config.tokenizer == ClipTokenizer.name else str(folder / config.tokenizer)
+    model = Mammut(config, named_tokenizer(where, config.text.context_length), name)
     try:
         model.load_state_dict(load_file(folder / WEIGHTS))
     except (SafetensorError, OSError) as error:
@@ -113,8 +113,8 @@ def save_model(model: Mammut, folder: Path, weights: Mapping[str, Tensor] | None
     `weights` stand in for the model's own, under the names of its state dict.
     """
     write_json(folder / CONFIG, model.config.model_dump(mode="json"))
-    if model.config.tokenizer == "tokenizer.json":
-        model.tokenizer.write(folder / "tokenizer.json")
+    if model.config.tokenizer != ClipTokenizer.name:
+        model.tokenizer.write(folder / model.config.tokenizer)
     state = model.state_dict() if weights is None else weights
     whole = {key: value.detach().cpu().contiguous() for key, value in state.items()}
     with whole_file(folder / WEIGHTS) as partial:
@@ -143,6 +143,39 @@ def model_info(model: str, *, seed: int = 0) -> dict[str, Any]:
     if isinstance(loaded, Mammut):
         info["config"] = loaded.config.model_dump(mode="json")
     return info
+
+
+def model_export(source: str, out: Path, *, seed: int = 0) -> Path:
+    """Write the MaMMUT model `source` as the folder `out` in openMaMMUT's layout, for LAION's open_clip_mammut.
+
+    `seed` is there because every verb has it; nothing here is random.
+
+    Raises:
+        UserError: `source` is no MaMMUT model, has a part that openMaMMUT has not, or `out` already holds a model.
+    """
+    if (out / openmammut.WEIGHTS).exists():
+        raise UserError(f"{out} already holds a model; choose another folder or remove it first")
+    openmammut.write_openmammut(load_mammut(source), out)
+    return out
+
+
+def model_push(model: Path, repository: str, *, private: bool = False, seed: int = 0) -> str:
+    """Upload a model directory to the hub as `repository` ("owner/name"), and return its address.
+
+    The hub's own token is used (`hf auth login`, or HF_TOKEN). `load_model(repository)` then gives it back.
+    `seed` is there because every verb has it; nothing here is random.
+
+    Raises:
+        UserError: `model` is no model directory, or the hub refuses.
+    """
+    load_mammut(model)
+    hub = HfApi()
+    try:
+        address = hub.create_repo(repository, private=private, exist_ok=True)
+        hub.upload_folder(repo_id=repository, folder_path=model, allow_patterns=[*NEEDED_FILES, "*.md"])
+    except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
+        raise UserError(f"the hub did not take {repository} ({' '.join(str(error).split())[:200]})") from error
+    return str(address)
 
 
 def model_import(source: str, out: Path, *, seed: int = 0) -> Path:

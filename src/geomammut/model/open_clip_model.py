@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import torch
@@ -19,22 +20,11 @@ class OpenClipModel(nn.Module):
     def __init__(self, architecture: str, tag: str) -> None:
         super().__init__()
         self.name = f"open_clip:{architecture}/{tag}"
-        if architecture not in open_clip.list_models():
-            raise UserError(f"open_clip has no model {architecture!r}; see open_clip.list_models()")
-        known = open_clip.list_pretrained_tags_by_model(architecture)
-        if tag not in known and not Path(tag).is_file():
-            raise UserError(
-                f"{tag!r} is neither a file nor a tag of {architecture}; it has {', '.join(known) or 'none'}"
-            )
+        self.clip, self._transform = read_clip(architecture, tag)
         try:
-            self.clip, _, self._transform = open_clip.create_model_and_transforms(
-                architecture, pretrained=tag, weights_only=True
-            )
-        except (OSError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(f"the weights of {self.name} could not be loaded ({reason})") from error
-        self.clip.eval()
-        self._tokenize = open_clip.get_tokenizer(architecture)
+            self._tokenize = open_clip.get_tokenizer(architecture)
+        except ImportError as error:
+            raise UserError(f"{self.name}: its tokenizer needs another package ({error})") from error
         size = self.clip.visual.image_size
         self.image_size = int(size[0] if isinstance(size, tuple) else size)
         config = open_clip.get_model_config(architecture)
@@ -109,6 +99,35 @@ class OpenClipModel(nn.Module):
         if tower.proj is not None:
             z = z @ tower.proj
         return F.normalize(z, dim=-1)
+
+
+def read_clip(architecture: str, tag: str) -> tuple[Any, Callable[[Image.Image], Tensor]]:
+    """Return open_clip's own model, in evaluation mode, and its evaluation transform.
+
+    Raises:
+        UserError: No such architecture, no such tag or file, or weights that do not fit.
+    """
+    name = f"open_clip:{architecture}/{tag}"
+    if architecture not in open_clip.list_models():
+        raise UserError(f"open_clip has no model {architecture!r}; see open_clip.list_models()")
+    known = open_clip.list_pretrained_tags_by_model(architecture)
+    if tag not in known and not Path(tag).is_file():
+        raise UserError(f"{tag!r} is neither a file nor a tag of {architecture}; it has {', '.join(known) or 'none'}")
+    of_tag = open_clip.get_pretrained_cfg(architecture, tag if tag in known else known[0]) if known else {}
+    try:
+        clip, _, transform = open_clip.create_model_and_transforms(
+            architecture,
+            pretrained=tag,
+            weights_only=True,
+            # A file does not say what its input was: what the architecture's released weights take.
+            image_mean=of_tag.get("mean"),
+            image_std=of_tag.get("std"),
+            image_interpolation=of_tag.get("interpolation"),
+            image_resize_mode=of_tag.get("resize_mode"),
+        )
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"the weights of {name} could not be loaded ({str(error).splitlines()[0]})") from error
+    return clip.eval(), transform
 
 
 def _triple(values: Sequence[float]) -> tuple[float, float, float]:

@@ -1,6 +1,7 @@
-"""Strings to token ids: a trained `tokenizers` file, or CLIP's byte-pair encoding."""
+"""Strings to token ids: a `tokenizers` file, CLIP's byte-pair encoding, or a SentencePiece model."""
 
 from collections.abc import Iterable, Sequence
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -12,21 +13,29 @@ from geomammut.errors import UserError
 from geomammut.files import whole_file
 
 PAD, START, END, UNKNOWN = "[PAD]", "[START]", "[END]", "[UNK]"
+# What files made elsewhere call them.
+_STARTS = (START, "<s>", "<bos>", "<|startoftext|>", "[CLS]")
+_ENDS = (END, "</s>", "<eos>", "<|endoftext|>", "[SEP]")
+_PADS = (PAD, "<pad>", "<|pad|>", *_ENDS)  # what stands after the end is not read
 
 
 class Tokenizer:
     """Maps strings to ids [B, L] = start, tokens, end, pads; a text too long is cut before its end token."""
 
+    name = "tokenizer.json"  # in a model directory
+
     def __init__(self, encoder: FastTokenizer, context_length: int) -> None:
         self.encoder = encoder
         self.context_length = context_length
-        self.pad, self.start, self.end = (self._id(token) for token in (PAD, START, END))
+        self.pad, self.start, self.end = (self._first(tokens) for tokens in (_PADS, _STARTS, _ENDS))
 
-    def _id(self, token: str) -> int:
-        known = self.encoder.token_to_id(token)
-        if known is None:
-            raise UserError(f"the tokenizer has no {token} token; train one with `geomammut train`")
-        return int(known)
+    def _first(self, tokens: Sequence[str]) -> int:
+        known = [number for token in tokens if (number := self.encoder.token_to_id(token)) is not None]
+        if not known:
+            raise UserError(
+                f"the tokenizer has none of the tokens {', '.join(tokens)}; it cannot mark a text's borders"
+            )
+        return int(known[0])
 
     @property
     def vocab_size(self) -> int:
@@ -68,7 +77,7 @@ class Tokenizer:
         """Return ids [B, context_length]."""
         rows = torch.full((len(texts), self.context_length), self.pad, dtype=torch.long)
         room = self.context_length - 2
-        for row, encoding in zip(rows, self.encoder.encode_batch(list(texts)), strict=True):
+        for row, encoding in zip(rows, self.encoder.encode_batch(list(texts), add_special_tokens=False), strict=True):
             ids = [self.start, *encoding.ids[:room], self.end]
             row[: len(ids)] = torch.tensor(ids)
         return rows
@@ -84,6 +93,8 @@ class Tokenizer:
 
 class ClipTokenizer(Tokenizer):
     """CLIP's 49,408-token byte-pair encoding, as open_clip ships it; pads are 0, which is also "!"."""
+
+    name = "clip"
 
     def __init__(self, context_length: int) -> None:
         from open_clip.tokenizer import SimpleTokenizer  # noqa: PLC0415 (slow to import, seldom needed)
@@ -109,3 +120,64 @@ class ClipTokenizer(Tokenizer):
             ids = row[: row.index(self.end)] if self.end in row else row
             texts.append(self.clip.decode([token for token in ids if token != self.start]).strip())
         return texts
+
+
+class SentencePieceTokenizer(Tokenizer):
+    """A SentencePiece model, as T5, Gemma and SigLIP have; see Tokenizer."""
+
+    name = "tokenizer.model"
+
+    def __init__(self, path: Path, context_length: int) -> None:
+        try:
+            library = import_module("sentencepiece")  # an extra of the set-up
+        except ImportError as error:
+            raise UserError(f"{path} needs SentencePiece; `pip install 'geomammut[sentencepiece]'`") from error
+        try:
+            self.model = path.read_bytes()
+            self.pieces = library.SentencePieceProcessor(model_proto=self.model)
+        except (OSError, RuntimeError) as error:
+            raise UserError(f"{path} is no SentencePiece model ({' '.join(str(error).split())[:120]})") from error
+        self.context_length = context_length
+        self.end = self.pieces.eos_id()
+        self.pad = self.pieces.pad_id() if self.pieces.pad_id() >= 0 else self.end
+        self.start = self.pieces.bos_id() if self.pieces.bos_id() >= 0 else self.pad
+        if self.end < 0:
+            raise UserError(f"{path} has no end token; it cannot mark where a text ends")
+
+    @property
+    def vocab_size(self) -> int:
+        return int(self.pieces.get_piece_size())
+
+    def write(self, path: Path) -> None:
+        with whole_file(path) as partial:
+            partial.write_bytes(self.model)
+
+    def __call__(self, texts: Sequence[str]) -> Tensor:
+        rows = torch.full((len(texts), self.context_length), self.pad, dtype=torch.long)
+        for row, pieces in zip(rows, self.pieces.encode(list(texts)), strict=True):
+            ids = [self.start, *pieces[: self.context_length - 2], self.end]
+            row[: len(ids)] = torch.tensor(ids)
+        return rows
+
+    def decode(self, tokens: Tensor) -> list[str]:
+        texts = []
+        for row in tokens.tolist():
+            ids = row[: row.index(self.end)] if self.end in row else row
+            texts.append(self.pieces.decode([token for token in ids if token not in (self.start, self.pad)]))
+        return texts
+
+
+def named_tokenizer(name: str, context_length: int) -> Tokenizer:
+    """Return the tokenizer "clip", or that of a file: `….json` of `tokenizers`, `….model` of SentencePiece.
+
+    Raises:
+        UserError: It is none of these, or cannot be read.
+    """
+    if name == ClipTokenizer.name:
+        return ClipTokenizer(context_length)
+    match Path(name).suffix:
+        case ".json":
+            return Tokenizer.read(Path(name), context_length)
+        case ".model":
+            return SentencePieceTokenizer(Path(name), context_length)
+    raise UserError(f'there is no tokenizer {name!r}; give "clip", a tokenizers .json or a SentencePiece .model')

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from geomammut.errors import UserError
 from geomammut.model.config import TextConfig, VisionConfig
+from geomammut.model.sizes import Size
 
 
 class _Part(BaseModel):
@@ -17,17 +18,37 @@ class _Part(BaseModel):
 
 
 class ModelPart(_Part):
-    """What to train: `start_from` a model (directory or hub id), or a new one of the given sizes.
+    """What to train: a model to `start_from` (directory or hub id), or a new one.
 
+    A new one has a named `size`, or the dimensions of `vision` and `text`, or towers trained elsewhere:
+    `vision_from` (`timm:NAME`, `open_clip:NAME/TAG`, a MaMMUT model) and `text_from` (a MaMMUT model); see
+    `geomammut.model.pretrained`. `image_size` resizes the positional embedding of what was trained before.
     `tokenizer` is "trained" (a byte-pair encoding learnt from the captions of all stages, of at most
-    `vocab_size` tokens) or "clip".
+    `vocab_size` tokens), "clip", or a file (`tokenizer.json` of ours, or a SentencePiece `.model`).
     """
 
     start_from: str | None = None
-    tokenizer: Literal["trained", "clip"] = "trained"
+    size: Size | None = None
+    vision_from: str | None = None
+    text_from: str | None = None
+    image_size: int | None = Field(default=None, gt=0)
+    tokenizer: str = "trained"
     vocab_size: int = Field(default=4096, ge=300)
     vision: VisionConfig = VisionConfig()
     text: TextConfig = TextConfig()
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "ModelPart":
+        given = self.model_fields_set
+        if self.start_from is not None and given & {"size", "vision_from", "text_from", "vision", "text", "tokenizer"}:
+            raise ValueError("start_from brings sizes, towers and tokenizer with it; leave out the others")
+        if self.size is not None and given & {"vision", "text"}:
+            raise ValueError("give a size, or vision and text, not both")
+        if self.text_from is not None and given & {"text", "tokenizer"}:
+            raise ValueError("text_from brings the text decoder and its tokenizer with it; leave them out")
+        if self.vision_from is not None and "vision" in given:
+            raise ValueError("vision_from brings the image tower with it; leave out vision")
+        return self
 
 
 class LossPart(_Part):

@@ -1,6 +1,5 @@
 """The verb `train`: a recipe's stages, one after the other, resumable at any step."""
 
-import math
 import os
 import signal
 import threading
@@ -16,10 +15,8 @@ from rich.markup import escape
 
 from geomammut.errors import UserError
 from geomammut.files import write_json
-from geomammut.model.config import MammutConfig
 from geomammut.model.load import load_mammut, save_model
 from geomammut.model.mammut import Mammut
-from geomammut.model.tokenizer import ClipTokenizer, Tokenizer
 from geomammut.pairs.pair_set import PairSet
 from geomammut.progress import console
 from geomammut.training.checkpoint import Checkpoint, read_checkpoint, whole_weights, write_checkpoint
@@ -28,6 +25,7 @@ from geomammut.training.optimizer import learning_rate, set_rate
 from geomammut.training.ranks import join_ranks
 from geomammut.training.recipe import Recipe, Stage, read_recipe
 from geomammut.training.run_log import RunLog, stage_progress
+from geomammut.training.start import start_model
 from geomammut.training.step import ExtraLoss, Learner, new_learner, train_step
 from geomammut.training.throughput import matmul_ceiling, training_flops
 
@@ -72,7 +70,7 @@ def run(plan: Recipe, out: Path, *, resume: bool, extra_loss: ExtraLoss | None =
         if plan.batch_size % ranks.count:
             raise UserError(f"batch_size {plan.batch_size} does not divide among {ranks.count} processes")
         torch.manual_seed(plan.seed)
-        learner = new_learner(_start_model(plan, sets).to(device).train(), plan, ranks)
+        learner = new_learner(start_model(plan, sets).to(device).train(), plan, ranks)
         log = RunLog(out, tensorboard=plan.tensorboard, leads=ranks.leads)
         if checkpoint is not None:
             checkpoint.restore(learner)
@@ -246,40 +244,6 @@ def _device(plan: Recipe) -> torch.device:
 
 def _seed(plan: Recipe, stage: int) -> int:
     return int(np.random.SeedSequence((plan.seed, stage)).generate_state(1)[0])
-
-
-def _start_model(plan: Recipe, sets: Mapping[str, PairSet]) -> Mammut:
-    part = plan.model
-    if part.start_from is not None:
-        return load_mammut(part.start_from)
-    text = part.text
-    if part.tokenizer == "clip":
-        tokenizer: Tokenizer = ClipTokenizer(text.context_length)
-    else:
-        used = sorted({name for stage in plan.stages for name in stage.mix})
-        captions = (caption for name in used for own in sets[name].captions for caption in own)
-        tokenizer = Tokenizer.train(captions, part.vocab_size, text.context_length)
-    config = MammutConfig(
-        vision=part.vision,
-        text=text.model_copy(
-            update={
-                "vocab_size": tokenizer.vocab_size,
-                "start_token": tokenizer.start,
-                "end_token": tokenizer.end,
-            }
-        ),
-        tokenizer="clip" if part.tokenizer == "clip" else "tokenizer.json",
-        mean=(0.5, 0.5, 0.5),
-        std=(0.25, 0.25, 0.25),
-    )
-    model = Mammut(config, tokenizer)
-    with torch.no_grad():
-        # Each loss's authors' start: temperature 1 (MaMMUT §3.1); 10 and -10 (SigLIP §3.2); 1 / 0.07 (CLIP).
-        start = {"focal": (1.0, 0.0), "siglip": (10.0, -10.0), "infonce": (1 / 0.07, 0.0)}
-        scale, bias = start[plan.loss.contrastive]
-        model.log_logit_scale.fill_(math.log(scale))
-        model.logit_bias.fill_(bias)
-    return model
 
 
 def _checkpoint_to_resume(plan: Recipe, out: Path, resume: bool) -> Checkpoint | None:
