@@ -18,8 +18,6 @@ from typing import ClassVar
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
@@ -28,7 +26,6 @@ from geomammut.pairs.pair_set import PairSet
 from geomammut.pairs.web import pairs_web
 from geomammut.pairs.web_stages import fetch as fetching
 from geomammut.pairs.web_stages.dropped import Dropped
-from geomammut.pairs.web_stages.duplicates import duplicates_of, perceptual_hash
 from geomammut.pairs.web_stages.fetch import fetch, is_public
 from geomammut.pairs.web_stages.image import read_image
 
@@ -361,33 +358,6 @@ def test_real_images_from_above_pass_the_statistics(shared_data: Path) -> None:
         except Dropped as dropped:
             outcomes[dropped.reason] += 1
     assert outcomes["kept"] >= 0.98 * len(files), outcomes
-
-
-# Duplicates
-
-
-def test_copies_of_an_image_have_near_hashes_and_others_do_not() -> None:
-    originals = [landscape(seed) for seed in range(60)]
-    hashes = [perceptual_hash(image) for image in originals]
-    assert duplicates_of(hashes) == [None] * len(hashes)
-    copies = [Image.open(io.BytesIO(encoded(image, quality=30))).resize((120, 96)) for image in originals]
-    found = duplicates_of([*hashes, *map(perceptual_hash, copies)])[len(hashes) :]
-    assert sum(place == index for index, place in enumerate(found)) >= 57
-
-
-@given(st.lists(st.integers(0, 2**64 - 1), max_size=12), st.data())
-def test_banding_misses_no_near_pair(hashes: list[int], data: st.DataObject) -> None:
-    flips = [sum(1 << bit for bit in data.draw(st.sets(st.integers(0, 63), max_size=8), label="flips")) for _ in hashes]
-    items = hashes + [bits ^ flip for bits, flip in zip(hashes, flips, strict=True)]
-    kept: list[int] = []
-    expected: list[int | None] = []
-    for item, bits in enumerate(items):
-        near = [((bits ^ items[other]).bit_count(), other) for other in kept]
-        distance, place = min(near, default=(65, -1))
-        expected.append(place if distance <= 6 else None)
-        if distance > 6:
-            kept.append(item)
-    assert duplicates_of(items) == expected
 
 
 # The whole

@@ -9,10 +9,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import daft
-import pyarrow as pa
-from daft import col
-
 from geomammut import __version__
 from geomammut.errors import UserError
 from geomammut.files import content_id, whole_folder
@@ -24,7 +20,7 @@ from geomammut.pairs.web_decisions import DECISIONS, Reasons, decide
 from geomammut.pairs.web_explain import explain_row
 from geomammut.pairs.web_programs import cleaned, image_judge
 from geomammut.pairs.web_run import WebRun
-from geomammut.pairs.web_stages.duplicates import duplicates_of
+from geomammut.pairs.web_stages.duplicates import near_duplicates
 from geomammut.pairs.web_stages.input_files import is_address
 from geomammut.pairs.web_stages.inputs import read_web_inputs, sources
 from geomammut.pairs.web_stages.text import RULES, text_stage
@@ -105,7 +101,7 @@ def pairs_web(
     plan = run.plan(cleaned(words), partition)
     run.find_repeats(plan)
     run.look(plan, classifier)
-    run.drop(plan, "duplicates", _near_duplicates, "duplicates", "near-duplicate")
+    run.drop(plan, "duplicates", near_duplicates, "duplicates", "near-duplicate")
 
     funnel, reasons = Funnel(), Reasons()
     names = [given if is_address(given) else Path(given).name for given in map(str, inputs)]
@@ -129,14 +125,6 @@ def pairs_web(
         (folder.path / DECISIONS).replace(whole / DECISIONS)
     folder.remove()
     return out
-
-
-def _near_duplicates(left: daft.DataFrame) -> daft.DataFrame:
-    rows = left.sort(["preference", "row"]).to_pydict()
-    repeats = duplicates_of([int.from_bytes(fingerprint) for fingerprint in rows["fingerprint"]])
-    of = [None if repeated is None else rows["row"][repeated] for repeated in repeats]
-    found = pa.table({"row": pa.array(rows["row"], pa.int64()), "duplicate_of": pa.array(of, pa.int64())})
-    return daft.from_arrow(found).where(col("duplicate_of").not_null())
 
 
 def _pair(row: dict[str, Any], jpeg: bytes, judges: dict[str, str]) -> Pair:

@@ -140,7 +140,7 @@ def _look(url: str | None, caption: str, image: Mapping[str, Any] | None) -> dic
         "width": seen.width,
         "height": seen.height,
         "original_pixels": seen.original_pixels,
-        "fingerprint": seen.perceptual_hash.to_bytes(8),
+        "fingerprint": seen.fingerprint,
         "id": content_id(seen.jpeg, caption),
     }
 

@@ -1,73 +1,245 @@
-"""Stage 5: near-duplicates, by perceptual hash."""
+"""Near-duplicates among pictures, and between them and known ones, as Daft programs.
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from itertools import combinations
+Pictures meet in the buckets of their bands (`bands`): a join on equal keys, no comparison of all with all. In a
+bucket, each is compared with the NEIGHBOURS next to it in the order of sketches, so that a bucket of a million
+blank skies costs no more for each than a small one. Those that meet are compared for good by `likeness`.
+"""
 
+from collections.abc import Iterator
+
+import daft
 import numpy as np
-from PIL import Image
+import pyarrow as pa
+import pyarrow.compute as pc
+from daft import DataType, col, lit
+from numpy.typing import NDArray
 
-from geomammut.pairs.web_stages.fingerprints import fingerprint
+from geomammut.pairs.web_stages.bands import BANDS, bands
+from geomammut.pairs.web_stages.fingerprints import fingerprint, thumbnails
+from geomammut.pairs.web_stages.likeness import likeness
 
-__all__ = ["duplicates_of", "fingerprint", "perceptual_hash"]
+__all__ = ["DUPLICATE", "fingerprint", "near_duplicates", "near_known"]
 
-MAX_DISTANCE = 6  # differing bits
-BLOCKS = 8
-BLOCK_BITS = 8
-HASH_SIDE = 32
-# The 64 lowest frequencies (column, row) beside the mean, from coarse to fine.
-FREQUENCIES = sorted(
-    ((u, v) for u in range(11) for v in range(11) if u + v > 0), key=lambda pair: (pair[0] + pair[1], pair)
-)[:64]
-COSINES = np.cos(np.pi * np.outer(np.arange(11), np.arange(HASH_SIDE) + 0.5) / HASH_SIDE)
+DUPLICATE = 0.8  # least likeness
+NEIGHBOURS = 16  # on either side, in a bucket
+SKETCHES_APART = 13  # bits
+ROWS_A_PASS = 2**18  # all of whose bands are in memory at a time; of more rows, fewer bands
 
+Integers = NDArray[np.int64]
 
-def perceptual_hash(image: Image.Image) -> int:
-    """Return 64 bits that hardly change when an image is resized, compressed or brightened.
-
-    The signs of the 64 lowest frequencies (discrete cosine transform) of its 32 × 32 grey thumbnail.
-    """
-    thumbnail = image.convert("L").resize((HASH_SIDE, HASH_SIDE), Image.Resampling.BOX)
-    spectrum = COSINES @ np.asarray(thumbnail, dtype=np.float64) @ COSINES.T
-    bits = 0
-    for u, v in FREQUENCIES:
-        bits = bits << 1 | int(spectrum[v, u] > 0)
-    return bits
+_ENTRY = pa.struct([("key", pa.int64()), ("sketch", pa.int64())])
+_PAIR = pa.struct([("first", pa.int64()), ("second", pa.int64())])
 
 
-def duplicates_of(hashes: Sequence[int]) -> list[int | None]:
-    """For each hash, say which earlier one it repeats.
+def near_duplicates(pictures: daft.DataFrame) -> daft.DataFrame:
+    """Return the rows that repeat a better one.
 
-    An item repeats the nearest (then the earliest) kept item within MAX_DISTANCE bits, or is kept itself.
-    So the order is the preference: sort the best first.
-
-    Two hashes that differ in at most 6 bits agree in at least 2 of 8 blocks, so it is enough to compare items
-    that share a pair of blocks: no comparison of all with all.
+    Rows are taken from the best to the worst; a row goes if it is like one that was kept before.
 
     Args:
-        hashes: 64-bit unsigned integers, best item first.
+        pictures: `row`, `fingerprint`, and `preference`: smaller is better; of equals, the smaller row.
 
     Returns:
-        For each item, the index of the kept item that it repeats, or None where it is kept.
+        `row` and `duplicate_of`, the best row it repeats among those kept, in the order of the rows.
     """
-    kept: defaultdict[tuple[int, int, int], list[int]] = defaultdict(list)
-    repeats: list[int | None] = []
-    for item, bits in enumerate(hashes):
-        keys = list(_block_pairs(bits))
-        near = {other for key in keys for other in kept.get(key, ())}
-        distance, nearest = min(
-            (((bits ^ hashes[other]).bit_count(), other) for other in near), default=(MAX_DISTANCE + 1, -1)
+    found = _repeats(pictures)
+    return daft.from_arrow(found.sort_by("row"))
+
+
+def near_known(pictures: daft.DataFrame, known: daft.DataFrame, least: float) -> daft.DataFrame:
+    """Return the rows that are near-duplicates of known pictures.
+
+    Args:
+        pictures: `row` and `fingerprint`.
+        known: `number`, int64, and `fingerprint`.
+        least: Likeness that is enough, 0 to 1.
+
+    Returns:
+        `row`, `number` of the known picture that it is most like (of equals, the smallest), and `likeness`; in the
+        order of the rows.
+    """
+    met = [
+        _across(_entries(pictures, numbers), _entries(known.select(col("number").alias("row"), "fingerprint"), numbers))
+        for numbers in _passes(pictures)
+    ]
+    pairs = _together(met).join(pictures.select(col("row").alias("first"), "fingerprint"), on="first")
+    others = known.select(col("number").alias("second"), col("fingerprint").alias("other"))
+    alike = _alike(pairs.join(others, on="second"), least).to_arrow().combine_chunks()
+    order = [("first", "ascending"), ("likeness", "descending"), ("second", "ascending")]
+    alike = alike.select(["first", "second", "likeness"]).sort_by(order)
+    rows = alike["first"].to_numpy()
+    best = alike.filter(pa.array(np.diff(rows, prepend=rows[:1] - 1) != 0))
+    return daft.from_arrow(best.rename_columns(["row", "number", "likeness"]))
+
+
+def _repeats(pictures: daft.DataFrame) -> pa.Table:
+    met = [_within(_entries(pictures, numbers)) for numbers in _passes(pictures)]
+    firsts, seconds = (
+        pictures.select(
+            col("row").alias(place), col("fingerprint").alias(f"{place}_print"), col("preference").alias(f"{place}_is")
         )
-        if distance <= MAX_DISTANCE:
-            repeats.append(nearest)
-            continue
-        repeats.append(None)
-        for key in keys:
-            kept[key].append(item)
-    return repeats
+        for place in ("first", "second")
+    )
+    both = _together(met).join(firsts, on="first").join(seconds, on="second")
+    both = both.with_columns({"fingerprint": col("first_print"), "other": col("second_print")})
+    alike = _alike(both, DUPLICATE).select("first", "second", "first_is", "second_is").to_arrow()
+    columns = [alike[name].to_numpy() for name in ("first", "second", "first_is", "second_is")]
+    row, duplicate_of = _kept_best(*columns)
+    # Of a crowd of copies, more than are compared with each other, several were kept: these are compared again.
+    kept, followers = np.unique(duplicate_of, return_counts=True)
+    crowded = kept[followers >= NEIGHBOURS]
+    if len(crowded) > 1:
+        again = _repeats(pictures.where(col("row").is_in(crowded.tolist())))
+        row = np.concatenate([row, again["row"].to_numpy()])
+        duplicate_of = np.concatenate([duplicate_of, again["duplicate_of"].to_numpy()])
+        duplicate_of = _followed(row, duplicate_of)
+    return pa.table({"row": pa.array(row, pa.int64()), "duplicate_of": pa.array(duplicate_of, pa.int64())})
 
 
-def _block_pairs(bits: int) -> Iterator[tuple[int, int, int]]:
-    blocks = [bits >> (BLOCK_BITS * index) & (2**BLOCK_BITS - 1) for index in range(BLOCKS)]
-    for first, second in combinations(range(BLOCKS), 2):
-        yield first * BLOCKS + second, blocks[first], blocks[second]
+def _passes(pictures: daft.DataFrame) -> Iterator[range]:
+    """Yield the numbers of the bands that are worked on at a time."""
+    rows = pictures.select("row").count_rows()
+    at_a_time = max(1, BANDS * ROWS_A_PASS // max(rows, ROWS_A_PASS))
+    for start in range(0, BANDS, at_a_time):
+        yield range(start, min(start + at_a_time, BANDS))
+
+
+def _entries(pictures: daft.DataFrame, numbers: range) -> daft.DataFrame:
+    """Return `row`, `key` and `sketch` of all bands of these numbers."""
+
+    @daft.func.batch(return_dtype=DataType.list(DataType.from_arrow_type(_ENTRY)), use_process=False, batch_size=1024)
+    def keys(prints: daft.Series) -> pa.ListArray:
+        found = bands(thumbnails(prints.to_arrow().to_pylist())[0], numbers)
+        entries = pa.StructArray.from_arrays([pa.array(found.key), pa.array(found.sketch)], fields=list(_ENTRY))
+        return _listed(found.picture, entries, len(prints))
+
+    entries = pictures.select("row", keys(col("fingerprint")).alias("band")).explode("band")
+    return entries.select("row", col("band")["key"].alias("key"), col("band")["sketch"].alias("sketch"))
+
+
+def _listed(place: Integers, values: pa.Array, count: int) -> pa.ListArray:
+    """Return `count` lists: of the values with each place, which ascends."""
+    offsets = np.searchsorted(place, np.arange(count + 1)).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), values)
+
+
+def _within(entries: daft.DataFrame) -> daft.DataFrame:
+    """Return the pairs of rows that meet: `first`, the smaller, and `second`."""
+
+    @daft.func.batch(return_dtype=DataType.list(DataType.from_arrow_type(_PAIR)), use_process=False, batch_size=4096)
+    def meet(rows: daft.Series, sketches: daft.Series) -> pa.ListArray:
+        bucket, row = _flat(rows)
+        _, sketch = _flat(sketches)
+        order = np.lexsort((row, sketch, bucket))
+        bucket, row, sketch = bucket[order], row[order], sketch[order]
+        met = []
+        for step in range(1, NEIGHBOURS + 1):
+            near = (bucket[step:] == bucket[:-step]) & (row[step:] != row[:-step])
+            near &= np.bitwise_count(sketch[step:] ^ sketch[:-step]) <= SKETCHES_APART
+            left, right = row[:-step][near], row[step:][near]
+            met.append(np.stack([bucket[:-step][near], np.minimum(left, right), np.maximum(left, right)]))
+        return _pairs(np.concatenate(met, axis=1), len(rows))
+
+    buckets = entries.groupby("key").agg(col("row").list_agg(), col("sketch").list_agg(), col("key").count().alias("n"))
+    return _exploded(buckets.where(col("n") > lit(1)).select(meet(col("row"), col("sketch")).alias("pair")))
+
+
+def _across(entries: daft.DataFrame, known: daft.DataFrame) -> daft.DataFrame:
+    """Return the pairs that meet of a row, `first`, and of a known one, `second`."""
+
+    @daft.func.batch(return_dtype=DataType.list(DataType.from_arrow_type(_PAIR)), use_process=False, batch_size=4096)
+    def meet(rows: daft.Series, sketches: daft.Series, sides: daft.Series) -> pa.ListArray:
+        bucket, row = _flat(rows)
+        sketch, side = _flat(sketches)[1], _flat(sides)[1]
+        order = np.lexsort((row, side, sketch, bucket))
+        bucket, row, sketch, side = bucket[order], row[order], sketch[order], side[order]
+        asked, told = np.flatnonzero(side == 0), np.flatnonzero(side == 1)
+        place = np.searchsorted(told, asked)  # the next known one in the order of sketches
+        met = []
+        for step in range(-NEIGHBOURS, NEIGHBOURS):
+            other = told[(place + step).clip(0, len(told) - 1)]
+            near = (place + step >= 0) & (place + step < len(told)) & (bucket[other] == bucket[asked])
+            near &= np.bitwise_count(sketch[other] ^ sketch[asked]) <= SKETCHES_APART
+            met.append(np.stack([bucket[asked][near], row[asked][near], row[other][near]]))
+        return _pairs(np.concatenate(met, axis=1), len(rows))
+
+    entries = entries.join(known.select("key").distinct(), on="key", how="semi")
+    both = entries.with_column("side", lit(0)).concat(known.with_column("side", lit(1)))
+    lists = [col(name).cast(DataType.int64()).list_agg().alias(name) for name in ("row", "sketch", "side")]
+    buckets = both.groupby("key").agg(*lists, col("side").min().alias("low"), col("side").max().alias("high"))
+    shared = buckets.where((col("low") == lit(0)) & (col("high") == lit(1)))
+    return _exploded(shared.select(meet(col("row"), col("sketch"), col("side")).alias("pair")))
+
+
+def _flat(lists: daft.Series) -> tuple[Integers, Integers]:
+    """Return, of the values in lists, the number of the list and the value."""
+    arrow = lists.to_arrow()
+    lengths = pc.list_value_length(arrow).to_numpy(zero_copy_only=False)
+    return np.repeat(np.arange(len(arrow)), lengths), arrow.flatten().to_numpy(zero_copy_only=False)
+
+
+def _pairs(met: Integers, buckets: int) -> pa.ListArray:
+    """Return the different pairs of each bucket; `met` [3, n]: bucket, first, second."""
+    bucket, first, second = np.unique(met, axis=1)
+    pairs = pa.StructArray.from_arrays([pa.array(first), pa.array(second)], fields=list(_PAIR))
+    return _listed(bucket, pairs, buckets)
+
+
+def _exploded(buckets: daft.DataFrame) -> daft.DataFrame:
+    pairs = buckets.where(col("pair").list_count() > lit(0)).explode("pair")
+    return pairs.select(col("pair")["first"].alias("first"), col("pair")["second"].alias("second")).distinct()
+
+
+def _together(met: list[daft.DataFrame]) -> daft.DataFrame:
+    """Run the passes one after the other, and return their different pairs."""
+    pairs = met[0].collect()
+    for each in met[1:]:
+        pairs = pairs.concat(each.collect())
+    return pairs.distinct()
+
+
+def _alike(pairs: daft.DataFrame, least: float) -> daft.DataFrame:
+    """Add `likeness` of `fingerprint` and `other`, and keep the pairs with enough of it."""
+
+    @daft.func.batch(return_dtype=DataType.float32(), use_process=False, batch_size=2048)
+    def compare(prints: daft.Series, others: daft.Series) -> pa.Array:
+        first, second = (thumbnails(each.to_arrow().to_pylist()) for each in (prints, others))
+        return pa.array(likeness(first, second))
+
+    compared = pairs.with_column("likeness", compare(col("fingerprint"), col("other")))
+    return compared.where(col("likeness") >= lit(least))
+
+
+def _kept_best(first: Integers, second: Integers, first_is: Integers, second_is: Integers) -> tuple[Integers, Integers]:
+    """Return the rows that go, given all pairs that are alike, and for each the best kept row that it is like.
+
+    The same as taking rows from the best to the worst, but all at once that no undecided better one is like.
+    """
+    rows, at = np.unique(np.concatenate([first, second]), return_index=True)
+    order = np.lexsort((rows, np.concatenate([first_is, second_is])[at]))
+    rank = np.empty(len(rows), np.int64)
+    rank[order] = np.arange(len(rows))
+    ranks = np.stack([rank[np.searchsorted(rows, each)] for each in (first, second)])
+    better, worse = ranks.min(axis=0), ranks.max(axis=0)
+    decided, repeated = np.zeros(len(rows), bool), np.full(len(rows), len(rows))
+    while len(better):
+        kept = ~decided
+        kept[worse] = False
+        of_kept = kept[better]
+        np.minimum.at(repeated, worse[of_kept], better[of_kept])
+        decided |= kept | (repeated < len(rows))
+        open_still = ~decided[better] & ~decided[worse]
+        better, worse = better[open_still], worse[open_still]
+    gone = np.flatnonzero(repeated < len(rows))
+    return rows[order][gone], rows[order][repeated[gone]]
+
+
+def _followed(row: Integers, duplicate_of: Integers) -> Integers:
+    """Return what each row repeats in the end, where what it repeats is gone too."""
+    order = np.argsort(row)
+    while True:
+        place = np.searchsorted(row, duplicate_of, sorter=order).clip(0, len(row) - 1)
+        gone = row[order[place]] == duplicate_of
+        if not gone.any():
+            return duplicate_of
+        duplicate_of = np.where(gone, duplicate_of[order[place]], duplicate_of)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from geomammut.pairs.web_stages.dropped import Dropped
-from geomammut.pairs.web_stages.duplicates import perceptual_hash
+from geomammut.pairs.web_stages.fingerprints import fingerprint
 
 Image.init()  # FORMATS names decoders, and Pillow loads some only when asked
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")  # told by their first bytes, not by their name
@@ -37,14 +37,14 @@ class WebImage:
         width: Of the stored image, in pixels.
         height: Likewise.
         original_pixels: Width times height as fetched.
-        perceptual_hash: 64 bits, as an unsigned integer.
+        fingerprint: See `fingerprints.fingerprint`.
     """
 
     jpeg: bytes
     width: int
     height: int
     original_pixels: int
-    perceptual_hash: int
+    fingerprint: bytes
 
 
 def read_image(data: bytes) -> WebImage:
@@ -79,7 +79,7 @@ def read_image(data: bytes) -> WebImage:
         width=stored.width,
         height=stored.height,
         original_pixels=width * height,
-        perceptual_hash=perceptual_hash(image),
+        fingerprint=fingerprint(image),
     )
 
 
