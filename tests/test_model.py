@@ -1,5 +1,6 @@
 """What the model computes: its two passes, its pooling, its model directory."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,9 @@ from geomammut.model.tokenizer import ClipTokenizer, Tokenizer
 TEXTS = ["a red roof", "two blue tanks beside a green field", "a road"]
 
 
-def small_model(**vision: object) -> Mammut:
+def small_model(texts: Sequence[str] = TEXTS, **vision: object) -> Mammut:
     torch.manual_seed(0)
-    tokenizer = Tokenizer.train(TEXTS * 3, vocab_size=300, context_length=16)
+    tokenizer = Tokenizer.train([*texts] * 3, vocab_size=300, context_length=16)
     config = MammutConfig(
         vision=VisionConfig(image_size=32, patch_size=8, width=32, layers=2, heads=4, **vision),
         text=TextConfig(

@@ -41,15 +41,21 @@ class Attention(nn.Module):
 
     def queries_keys_values(self, x: Tensor, memory: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Return [B, H, L, d] queries of `x` and keys and values of `memory` (of `x` itself if None)."""
-        if memory is None:
-            projected = F.linear(x, self.in_proj_weight, self.in_proj_bias)
-            query, key, value = projected.chunk(3, dim=-1)
-        else:
-            width = x.shape[-1]
-            query = F.linear(x, self.in_proj_weight[:width], self.in_proj_bias[:width])
-            projected = F.linear(memory, self.in_proj_weight[width:], self.in_proj_bias[width:])
-            key, value = projected.chunk(2, dim=-1)
+        if memory is not None:
+            return self.queries(x), *self.keys_values(memory)
+        query, key, value = F.linear(x, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
         return self.split_heads(query), self.split_heads(key), self.split_heads(value)
+
+    def queries(self, x: Tensor) -> Tensor:
+        """Return the queries [B, H, L, d] of `x`."""
+        width = x.shape[-1]
+        return self.split_heads(F.linear(x, self.in_proj_weight[:width], self.in_proj_bias[:width]))
+
+    def keys_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the keys and values [B, H, K, d] of `memory`."""
+        width = memory.shape[-1]
+        key, value = F.linear(memory, self.in_proj_weight[width:], self.in_proj_bias[width:]).chunk(2, dim=-1)
+        return self.split_heads(key), self.split_heads(value)
 
     def forward(self, x: Tensor, memory: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
         """Return [B, L, W]; `bias` is added to the logits and broadcasts to [B, H, L, K]."""
@@ -116,7 +122,10 @@ class CrossBlock(nn.Module):
         self.mlp = MLP(width, mlp_ratio)
 
     def forward(self, x: Tensor, memory: Tensor) -> Tensor:
-        x = x + self.attn(self.ln_1(x), self.ln_1_kv(memory))
+        return self.finish(x + self.attn(self.ln_1(x), self.ln_1_kv(memory)))
+
+    def finish(self, x: Tensor) -> Tensor:
+        """Take what follows the attention."""
         mixed: Tensor = x + self.mlp(self.ln_2(x))
         return mixed
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from geomammut.model.config import MammutConfig
+from geomammut.model.generation import beam_search, sample
 from geomammut.model.text import TextDecoder
 from geomammut.model.tokenizer import Tokenizer
 from geomammut.model.vision import ImageTokens, VisionTower
@@ -111,17 +112,37 @@ class Mammut(nn.Module):
         return maps.reshape(len(images), len(tokens), grid, grid)
 
     @torch.no_grad()
-    def generate(self, images: Tensor, max_tokens: int | None = None) -> list[str]:
-        """Caption images [B, 3, S, S] greedily, with at most `max_tokens` tokens each."""
+    def generate(
+        self,
+        images: Tensor,
+        max_tokens: int | None = None,
+        *,
+        beams: int = 1,
+        top_p: float | None = None,
+        temperature: float = 1.0,
+        seed: int = 0,
+    ) -> list[str]:
+        """Caption images [B, 3, S, S], each with the likeliest token after the other.
+
+        Args:
+            images: Preprocessed.
+            max_tokens: At most so many a caption; as many as the context holds if None.
+            beams: More than 1 searches that many beginnings at a time for the likeliest caption.
+            top_p: Draws tokens instead, from the likeliest that together have this probability, 0..1.
+            temperature: Divides the logits before drawing.
+            seed: Of the draws.
+
+        Raises:
+            ValueError: Both `beams` and `top_p`, or values out of range.
+        """
+        if beams < 1 or (top_p is not None and (beams > 1 or not 0 < top_p <= 1)) or temperature <= 0:
+            raise ValueError(f"beams {beams}, top_p {top_p} and temperature {temperature} do not go together")
         text = self.config.text
         memory = self.image_memory(self.visual.tokens(images))
-        tokens = torch.full((len(images), 1), text.start_token, dtype=torch.long, device=images.device)
-        for _ in range(min(max_tokens or text.context_length, text.context_length - 1)):
-            logits = self.text.logits(self.text.decode(tokens, memory)[:, -1])
-            tokens = torch.cat([tokens, logits.argmax(dim=-1, keepdim=True)], dim=1)
-            if bool((tokens == text.end_token).any(dim=1).all()):
-                break
-        return self.tokenizer.decode(tokens)
+        most = min(max_tokens or text.context_length, text.context_length - 1)
+        if beams > 1:
+            return self.tokenizer.decode(beam_search(self.text, memory, most, beams))
+        return self.tokenizer.decode(sample(self.text, memory, most, top_p, temperature, seed))
 
     def _tokens(self, texts: Tensor | Sequence[str]) -> Tensor:
         tokens = texts if isinstance(texts, Tensor) else self.tokenizer(texts)
