@@ -21,7 +21,8 @@ from rasterio.enums import ColorInterp
 
 from geomammut.errors import UserError
 from geomammut.imagery.chips import BLANK, CLOUD, NO_DATA, UNREADABLE, chips, count_cells
-from geomammut.imagery.grid import Centres, grid_crs
+from geomammut.imagery.grid import Centres
+from geomammut.imagery.outlines import grid_crs
 from geomammut.imagery.sources import ImagerySource, open_sources
 
 UTM = "EPSG:32633"

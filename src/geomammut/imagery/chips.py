@@ -15,7 +15,8 @@ from rasterio.errors import RasterioError
 from shapely.geometry.base import BaseGeometry
 
 from geomammut.errors import UserError
-from geomammut.imagery.grid import MAX_MISSING, Centres, ChipBlock, GridPlan, pixel_boxes, reproject_all
+from geomammut.imagery.grid import MAX_MISSING, Centres, ChipBlock, GridPlan, pixel_boxes
+from geomammut.imagery.outlines import on_globe_all
 from geomammut.imagery.reading import ImageryReader, Pixels, ResamplingName, Validity, open_reader
 from geomammut.imagery.sources import ImagerySource
 from geomammut.progress import console
@@ -42,7 +43,7 @@ class Chip:
     Attributes:
         pixels: uint8 [size, size, 3], red, green, blue; north (of the grid) is up.
         jpeg: The same, encoded.
-        footprint: Its outline, a polygon in EPSG:4326.
+        footprint: Its outline in EPSG:4326: a polygon, or two where it runs across ±180°.
         crs: The grid's coordinate system, projected, in metres.
         transform: From pixel (column, row) to `crs`.
         gsd_m: Metres per pixel.
@@ -123,7 +124,7 @@ class ChipPlan:
         size, gsd_m = self.plan.size, self.plan.gsd_m
         outcomes: list[Chip | str] = [NO_DATA] * len(block.corners)
         is_open, tried = np.ones(len(block.corners), bool), np.zeros(len(block.corners), bool)
-        footprints = reproject_all(pixel_boxes(block.corners, size, gsd_m), block.crs, "EPSG:4326")
+        footprints = on_globe_all(pixel_boxes(block.corners, size, gsd_m), block.crs)
         for place, index in enumerate(block.sources):
             source = self.plan.sources[index]
             wanted = np.flatnonzero(is_open & block.covers[:, place])

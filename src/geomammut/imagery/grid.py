@@ -5,19 +5,28 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 
 import numpy as np
-import pyproj
 import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
+from geomammut.imagery.outlines import (
+    DEGREES,
+    clipped,
+    grids_of,
+    near,
+    on_globe,
+    outline,
+    reproject,
+    transformer,
+)
 from geomammut.imagery.sources import ImagerySource
 
 MAX_MISSING = 0.01  # the share of a chip's pixels that may lack data
 _BLOCK_PIXELS = 3072  # the side of a block; bounds the memory
-_TRUE_METRES = 0.01  # how far from 1 the scale of a CRS may be for its metres to count as metres on the ground
+_SAMPLES = 5  # a cell is looked at in as many points, to each side, for whether others cover it
 
 
 @dataclass(frozen=True)
@@ -63,8 +72,9 @@ class ChipBlock:
 class GridPlan:
     """The squares that imagery is cut into. Iterate for its blocks; nothing of the imagery is read for that.
 
-    Every place belongs to one grid: that of the imagery, among those that reach it, whose grid comes first in
-    the order given. A cell whose centre lies in a cell of an earlier grid is left out.
+    Where grids meet, the one whose imagery comes first in the order given goes first: a cell of another that cells
+    of earlier ones cover is left out, one that sticks out of them is kept, so that no rim is lost. A point to centre
+    a chip on belongs to the first grid that has it in a cell.
 
     Attributes:
         sources: The imagery, each at the level that fits the GSD.
@@ -81,10 +91,9 @@ class GridPlan:
     centres: Centres | None = None
 
     def __iter__(self) -> Iterator[ChipBlock]:
-        for number, grid in enumerate(self._grids):
-            earlier = self._grids[:number]
+        for grid in self._grids:
             for key in sorted(grid.blocks, key=lambda key: (-key[1], key[0])):
-                block = self._block(grid, key, earlier)
+                block = self._block(grid, key)
                 if block is not None:
                     yield block
 
@@ -108,46 +117,42 @@ class GridPlan:
 
     @cached_property
     def _grids(self) -> list["_Grid"]:
-        owners: dict[str, list[int]] = defaultdict(list)
+        owned: dict[str, dict[int, BaseGeometry]] = defaultdict(dict)
         for index, source in enumerate(self.sources):
-            owners[grid_crs(source)].append(index)
-        in_degrees = [_outline(source, "EPSG:4326") for source in self.sources]
-        tree = shapely.STRtree(in_degrees)
-        grids = []
-        for crs, own in owners.items():
-            near = sorted(set(own) | set(tree.query([in_degrees[index] for index in own])[1].tolist()))
-            outlines = {index: _outline(self.sources[index], crs) for index in near}
+            for crs, part in grids_of(source).items():
+                owned[crs][index] = part
+        globe = [on_globe(source) for source in self.sources]
+        tree = shapely.STRtree(globe)
+        grids: list[_Grid] = []
+        for crs, own in owned.items():
+            around = near(*(globe[index] for index in own))
+            met = {*own, *tree.query([globe[index] for index in own], predicate="intersects")[1].tolist()}
+            outlines = {index: outline(self.sources[index], crs, around) for index in sorted(met)}
             area = None
             if self.area is not None:
                 # Edges of an area are straight in degrees; 0.01° keeps their course to a few centimetres.
-                area = reproject(shapely.segmentize(self.area, 0.01), "EPSG:4326", crs)
+                area = reproject(shapely.segmentize(clipped(self.area, around), 0.01), DEGREES, crs)
                 area = shapely.buffer(area, self.gsd_m, join_style="mitre")
-            grids.append(_Grid(self, crs, frozenset(own), outlines, area))
+            grids.append(_Grid(self, crs, own, outlines, area, tuple(grids)))
         return grids
 
-    def _block(self, grid: "_Grid", key: tuple[int, int], earlier: Sequence["_Grid"]) -> ChipBlock | None:
+    def _block(self, grid: "_Grid", key: tuple[int, int]) -> ChipBlock | None:
         cells, corners = grid.squares(key)
         if len(cells) == 0:
             return None
-        near = sorted(grid.blocks[key])
+        met = sorted(grid.blocks[key])
         boxes = pixel_boxes(corners, self.size, self.gsd_m)
-        wanted = np.zeros(len(cells), bool)
-        covers = np.zeros((len(cells), len(near)), bool)
-        for place, index in enumerate(near):
-            outline = grid.outlines[index]
-            covers[:, place] = _cover(outline, boxes)
-            if index in grid.own:
-                wanted |= shapely.intersects(shapely.buffer(outline, -self.slack), boxes)
+        covers = np.stack([covered(grid.outlines[index], boxes) for index in met], axis=1)
+        wanted = grid.is_touched(cells)
         if grid.area is not None:
             wanted &= shapely.covers(grid.area, boxes)
-        centres = (cells.astype(np.float64) + 0.5) * self.step
-        for other in earlier:
-            wanted &= ~other.reaches(centres, grid.crs)
+        if self.centres is None and grid.earlier:
+            wanted[wanted] = grid.sticks_out(cells[wanted])
         if not wanted.any():
             return None
         order = np.flatnonzero(wanted)
         order = order[np.lexsort((corners[order, 0], -corners[order, 1]))]
-        return ChipBlock(grid.crs, corners[order], tuple(near), covers[order])
+        return ChipBlock(grid.crs, corners[order], tuple(met), covers[order])
 
 
 @dataclass(frozen=True)
@@ -157,44 +162,67 @@ class _Grid:
 
     plan: GridPlan
     crs: str
-    own: frozenset[int]
-    outlines: dict[int, BaseGeometry]
+    own: dict[int, BaseGeometry]  # what of the imagery whose grid this is lies on it
+    outlines: dict[int, BaseGeometry]  # of all imagery that meets it
     area: BaseGeometry | None
+    earlier: tuple["_Grid", ...]
     per_block: int = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "per_block", max(1, _BLOCK_PIXELS // self.plan.size))
-        for outline in self.outlines.values():
-            shapely.prepare(outline)
+        for shape in self.outlines.values():
+            shapely.prepare(shape)
         if self.area is not None:
             shapely.prepare(self.area)
 
     @cached_property
     def blocks(self) -> dict[tuple[int, int], list[int]]:
         """Column and row of each block that this grid's own imagery touches, with all imagery that does."""
-        step = self.plan.step * self.per_block
         found: dict[tuple[int, int], list[int]] = {}
-        for index in sorted(self.outlines, key=lambda index: index not in self.own):
-            inside = shapely.buffer(self.outlines[index], -self.plan.slack)
-            if inside.is_empty:
-                continue
-            left, bottom, right, top = inside.bounds
-            if self.area is not None:
-                west, south, east, north = self.area.bounds
-                left, bottom, right, top = max(left, west), max(bottom, south), min(right, east), min(top, north)
-            if left >= right or bottom >= top:
-                continue
-            columns = np.arange(math.floor(left / step), math.ceil(right / step))
-            rows = np.arange(math.floor(bottom / step), math.ceil(top / step))
-            keys = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
-            shapely.prepare(inside)
-            boxes = shapely.box(*(keys * step).T, *((keys + 1) * step).T)
-            for column, row in keys[shapely.intersects(inside, boxes)].tolist():
-                if index in self.own:
-                    found.setdefault((column, row), []).append(index)
-                elif (column, row) in found:
-                    found[column, row].append(index)
+        for shape in self._own_inside:
+            for key in self._keys(shape):
+                found.setdefault(key, [])
+        # Centred chips reach beyond their block.
+        margin = 0.0 if self.plan.centres is None else self.plan.step
+        for index, shape in self.outlines.items():
+            for key in self._keys(shapely.buffer(shape, margin - self.plan.slack, join_style="mitre")):
+                if key in found:
+                    found[key].append(index)
         return found
+
+    def _keys(self, shape: BaseGeometry) -> Iterator[tuple[int, int]]:
+        """Yield column and row of the blocks that a shape touches."""
+        step = self.plan.step * self.per_block
+        if shape.is_empty:
+            return
+        left, bottom, right, top = shape.bounds
+        if self.area is not None:
+            west, south, east, north = self.area.bounds
+            left, bottom, right, top = max(left, west), max(bottom, south), min(right, east), min(top, north)
+            if not (left < right and bottom < top):
+                return
+        columns = np.arange(math.floor(left / step), math.ceil(right / step))
+        rows = np.arange(math.floor(bottom / step), math.ceil(top / step))
+        keys = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
+        shapely.prepare(shape)
+        boxes = shapely.box(*(keys * step).T, *((keys + 1) * step).T)
+        yield from map(tuple, keys[shapely.intersects(shape, boxes)].tolist())
+
+    @cached_property
+    def _own_inside(self) -> NDArray[np.object_]:
+        return np.array([shapely.buffer(shape, -self.plan.slack) for shape in self.own.values()])
+
+    @cached_property
+    def _tree(self) -> shapely.STRtree:
+        return shapely.STRtree(self._own_inside)
+
+    def is_touched(self, cells: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which cells [N, 2] this grid's own imagery touches."""
+        step = self.plan.step
+        touched = np.zeros(len(cells), bool)
+        boxes = shapely.box(*(cells * step).T, *((cells + 1) * step).T)
+        touched[self._tree.query(boxes, predicate="intersects")[0]] = True
+        return touched
 
     def squares(self, key: tuple[int, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the cells [N, 2] of a block and the upper left corner, in pixels, of the square in each."""
@@ -208,9 +236,12 @@ class _Grid:
     def _centred(self) -> dict[tuple[int, int], tuple[NDArray[np.int64], NDArray[np.int64]]]:
         centres, size, gsd_m = self.plan.centres, self.plan.size, self.plan.gsd_m
         assert centres is not None
-        x, y = transformer("EPSG:4326", self.crs).transform(centres.lon, centres.lat)
-        left, bottom, right, top = shapely.total_bounds(np.array([self.outlines[index] for index in self.own]))
-        here = np.flatnonzero((x >= left) & (x < right) & (y >= bottom) & (y < top))
+        x, y = transformer(DEGREES, self.crs).transform(centres.lon, centres.lat)
+        left, bottom, right, top = shapely.total_bounds(list(self.own.values()))
+        is_here = (x >= left) & (x < right) & (y >= bottom) & (y < top)
+        for grid in self.earlier:
+            is_here[is_here] = ~grid.has(np.column_stack([centres.lon[is_here], centres.lat[is_here]]), DEGREES)
+        here = np.flatnonzero(is_here)
         pixels = np.column_stack([x[here], y[here]]) / gsd_m
         cells = np.floor(pixels / size).astype(np.int64)
         keys = np.array([centres.keys[index] for index in here.tolist()], dtype=np.str_)
@@ -226,62 +257,28 @@ class _Grid:
             members[column, row].append(place)
         return {key: (cells[best][places], corners[places]) for key, places in members.items()}
 
-    def reaches(self, points: NDArray[np.float64], crs: str) -> NDArray[np.bool_]:
+    def sticks_out(self, cells: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which cells [N, 2] are not covered by cells of earlier grids."""
+        share = np.linspace(0.02, 0.98, _SAMPLES)
+        inside = np.stack(np.meshgrid(share, share), axis=-1).reshape(-1, 2)
+        points = ((cells[:, None] + inside) * self.plan.step).reshape(-1, 2)
+        is_free = np.ones(len(points), bool)
+        for grid in self.earlier:
+            is_free[is_free] = ~grid.has(points[is_free], self.crs)
+        return np.asarray(is_free.reshape(len(cells), len(inside)).any(axis=1))
+
+    def has(self, points: NDArray[np.float64], crs: str) -> NDArray[np.bool_]:
         """Return which points [N, 2] in `crs` lie in a cell that this grid's own imagery touches."""
         step = self.plan.step
-        inside = np.zeros(len(points), bool)
         moved = np.column_stack(transformer(crs, self.crs).transform(points[:, 0], points[:, 1]))
-        left, bottom, right, top = shapely.total_bounds(np.array([self.outlines[index] for index in self.own]))
-        known = np.isfinite(moved).all(axis=1)
+        left, bottom, right, top = shapely.total_bounds(list(self.own.values()))
+        known = np.asarray(np.isfinite(moved).all(axis=1))
         known[known] = (
             (moved[known] > [left - step, bottom - step]) & (moved[known] < [right + step, top + step])
         ).all(1)
-        cells = np.floor(moved[known] / step)
-        boxes = shapely.box(*(cells * step).T, *((cells + 1) * step).T)
-        touched = np.zeros(len(cells), bool)
-        for index in self.own:
-            touched |= shapely.intersects(shapely.buffer(self.outlines[index], -self.plan.slack), boxes)
-        inside[known] = touched
-        return inside
-
-
-def grid_crs(source: ImagerySource) -> str:
-    """Return the CRS of a source's grid: its own if its metres are true to 1%, else its UTM zone."""
-    own = pyproj.CRS(source.crs)
-    left, bottom, right, top = source.bounds
-    lons, lats = transformer(source.crs, "EPSG:4326").transform(
-        [(left + right) / 2, left, right, right, left], [(bottom + top) / 2, bottom, bottom, top, top]
-    )
-    if own.is_projected and all(axis.unit_name in ("metre", "meter") for axis in own.axis_info[:2]):
-        scale = pyproj.Proj(own).get_factors(lons, lats)
-        off = np.abs(np.concatenate([scale.meridional_scale, scale.parallel_scale]) - 1)
-        if np.max(off) <= _TRUE_METRES:
-            return source.crs
-    lon, lat = float(lons[0]), float(lats[0])
-    if lat > 84 or lat < -80:
-        return "EPSG:32661" if lat > 0 else "EPSG:32761"
-    zone = min(int((lon + 180) // 6) + 1, 60)
-    return f"EPSG:{(32600 if lat >= 0 else 32700) + zone}"
-
-
-@cache
-def transformer(from_crs: str, to_crs: str) -> pyproj.Transformer:
-    return pyproj.Transformer.from_crs(from_crs, to_crs, always_xy=True)
-
-
-def reproject(geometry: BaseGeometry, from_crs: str, to_crs: str) -> BaseGeometry:
-    """Return `geometry` with its corners moved to another CRS."""
-    moved: BaseGeometry = reproject_all(np.array([geometry]), from_crs, to_crs)[0]
-    return moved
-
-
-def reproject_all(geometries: NDArray[np.object_], from_crs: str, to_crs: str) -> NDArray[np.object_]:
-    """Return `geometries` [N] with their corners moved to another CRS."""
-    move = transformer(from_crs, to_crs)
-    moved: NDArray[np.object_] = shapely.transform(
-        geometries, lambda xy: np.column_stack(move.transform(xy[:, 0], xy[:, 1]))
-    )
-    return moved
+        cells, place = np.unique(np.floor(moved[known] / step).astype(np.int64), axis=0, return_inverse=True)
+        known[known] = self.is_touched(cells)[place]
+        return known
 
 
 def pixel_boxes(corners: NDArray[np.int64], size: int, gsd_m: float) -> NDArray[np.object_]:
@@ -291,19 +288,8 @@ def pixel_boxes(corners: NDArray[np.int64], size: int, gsd_m: float) -> NDArray[
     return boxes
 
 
-def _outline(source: ImagerySource, crs: str) -> BaseGeometry:
-    outline: BaseGeometry = shapely.box(*source.bounds)
-    if crs == source.crs:
-        return outline
-    outline = reproject(shapely.segmentize(outline, shapely.length(outline) / 64), source.crs, crs)
-    # Far from its zone a projection has no answer; such imagery is none for this grid.
-    if not np.isfinite(shapely.get_coordinates(outline)).all():
-        return shapely.Polygon()
-    return shapely.make_valid(outline)
-
-
-def _cover(outline: BaseGeometry, boxes: NDArray[np.object_]) -> NDArray[np.bool_]:
-    """Return which boxes the outline covers but for what a chip may lack, twice over: pixels decide in the end."""
+def covered(outline: BaseGeometry, boxes: NDArray[np.object_]) -> NDArray[np.bool_]:
+    """Return which boxes [N] an outline covers but for what a chip may lack, twice over: pixels decide in the end."""
     shapely.prepare(outline)
     covers: NDArray[np.bool_] = shapely.covers(outline, boxes)
     cut = np.flatnonzero(~covers & shapely.intersects(outline, boxes))

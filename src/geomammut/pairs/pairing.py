@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 
 from geomammut.files import content_id
 from geomammut.imagery.chips import Chip, ChipPlan
-from geomammut.imagery.grid import ChipBlock, GridPlan, transformer
+from geomammut.imagery.grid import ChipBlock, GridPlan
+from geomammut.imagery.outlines import transformer
 from geomammut.pairs import english
 from geomammut.pairs.daft_runner import steadily
 from geomammut.pairs.join_grid import JoinGrid
@@ -76,7 +77,7 @@ class FoundChip:
         id: Content hash of the JPEG and the footprint.
         jpeg: The encoded picture.
         imagery: Name of the source it was cut from.
-        footprint: GeoJSON polygon, EPSG:4326.
+        footprint: GeoJSON, EPSG:4326: a polygon, or two where the chip runs across ±180°.
         crs, gsd_m, acquired: See `Chip`.
         contents: What is visible.
         phrasing: Picks among the template writer's phrasings: the id and the run's seed.
@@ -341,7 +342,7 @@ def cut_chips(cell: int, in_cell: SeenCell, chips: ChipPlan, seed: int) -> Found
 
 
 def _found(chip: Chip, contents: ChipContents, seed: int) -> FoundChip:
-    footprint = {"type": "Polygon", "coordinates": [shapely.get_coordinates(chip.footprint).tolist()]}
+    footprint = json.loads(shapely.to_geojson(chip.footprint))
     chip_id = content_id(chip.jpeg, json.dumps(footprint, sort_keys=True))
     return FoundChip(
         id=chip_id,
