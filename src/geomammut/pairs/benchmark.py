@@ -70,8 +70,8 @@ class KarpathyEntry:
     captions: tuple[str, ...]
 
 
-def read_karpathy(annotations: Path, split: str) -> list[KarpathyEntry]:
-    """Return the entries of one split, in the file's order.
+def read_karpathy(annotations: Path, split: str | None) -> list[KarpathyEntry]:
+    """Return the entries of one split, or of all for None, in the file's order.
 
     Raises:
         UserError: The file is missing, not in the Karpathy layout, or has no such split.
@@ -88,10 +88,10 @@ def read_karpathy(annotations: Path, split: str) -> list[KarpathyEntry]:
     if entries and not any("split" in entry for entry in entries):
         raise UserError(f'annotations {annotations} are not in the Karpathy layout: no entry of "images" has a "split"')
     splits = Counter(str(entry.get("split")) for entry in entries)
-    if split not in splits:
+    if split is not None and split not in splits:
         found = ", ".join(f"{name} ({count})" for name, count in sorted(splits.items())) or "none"
         raise UserError(f"{annotations} has no split {split!r}; its splits are: {found}")
-    return [_entry(entry) for entry in entries if str(entry.get("split")) == split]
+    return [_entry(entry) for entry in entries if split in (None, str(entry.get("split")))]
 
 
 def _entry(entry: dict[str, Any]) -> KarpathyEntry:

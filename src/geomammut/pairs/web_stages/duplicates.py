@@ -46,13 +46,16 @@ def near_duplicates(pictures: daft.DataFrame) -> daft.DataFrame:
     return daft.from_arrow(found.sort_by("row"))
 
 
-def near_known(pictures: daft.DataFrame, known: daft.DataFrame, least: float) -> daft.DataFrame:
+def near_known(
+    pictures: daft.DataFrame, known: daft.DataFrame, least: float = DUPLICATE, count: int = BANDS
+) -> daft.DataFrame:
     """Return the rows that are near-duplicates of known pictures.
 
     Args:
         pictures: `row` and `fingerprint`.
         known: `number`, int64, and `fingerprint`.
         least: Likeness that is enough, 0 to 1.
+        count: Of bands: with more, fewer are missed.
 
     Returns:
         `row`, `number` of the known picture that it is most like (of equals, the smallest), and `likeness`; in the
@@ -60,7 +63,7 @@ def near_known(pictures: daft.DataFrame, known: daft.DataFrame, least: float) ->
     """
     met = [
         _across(_entries(pictures, numbers), _entries(known.select(col("number").alias("row"), "fingerprint"), numbers))
-        for numbers in _passes(pictures)
+        for numbers in _passes(pictures, count)
     ]
     pairs = _together(met).join(pictures.select(col("row").alias("first"), "fingerprint"), on="first")
     others = known.select(col("number").alias("second"), col("fingerprint").alias("other"))
@@ -73,7 +76,7 @@ def near_known(pictures: daft.DataFrame, known: daft.DataFrame, least: float) ->
 
 
 def _repeats(pictures: daft.DataFrame) -> pa.Table:
-    met = [_within(_entries(pictures, numbers)) for numbers in _passes(pictures)]
+    met = [_within(_entries(pictures, numbers)) for numbers in _passes(pictures, BANDS)]
     firsts, seconds = (
         pictures.select(
             col("row").alias(place), col("fingerprint").alias(f"{place}_print"), col("preference").alias(f"{place}_is")
@@ -96,12 +99,12 @@ def _repeats(pictures: daft.DataFrame) -> pa.Table:
     return pa.table({"row": pa.array(row, pa.int64()), "duplicate_of": pa.array(duplicate_of, pa.int64())})
 
 
-def _passes(pictures: daft.DataFrame) -> Iterator[range]:
+def _passes(pictures: daft.DataFrame, count: int) -> Iterator[range]:
     """Yield the numbers of the bands that are worked on at a time."""
     rows = pictures.select("row").count_rows()
     at_a_time = max(1, BANDS * ROWS_A_PASS // max(rows, ROWS_A_PASS))
-    for start in range(0, BANDS, at_a_time):
-        yield range(start, min(start + at_a_time, BANDS))
+    for start in range(0, count, at_a_time):
+        yield range(start, min(start + at_a_time, count))
 
 
 def _entries(pictures: daft.DataFrame, numbers: range) -> daft.DataFrame:
