@@ -106,24 +106,28 @@ def main() -> None:
     parser.add_argument("--compress", choices=["deflate", "jpeg"], default="deflate")
     parser.add_argument("--chips", type=int, default=2025)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--make-cog", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--measure", nargs=2, metavar=("KIND", "GSD"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     cog = arguments.work / f"{arguments.compress}.tif"
     if arguments.measure:
         measure(arguments.measure[0], cog, float(arguments.measure[1]), arguments.chips)
         return
+    if arguments.make_cog:
+        make_cog(cog, arguments.compress)
+        return
+    this = [sys.executable, "-W", "ignore", __file__, "--work", str(arguments.work), "--compress", arguments.compress]
     arguments.work.mkdir(exist_ok=True)
     if not cog.exists():
-        make_cog(cog, arguments.compress)
+        # Not in this process: the peak memory of a process begins at what its parent had.
+        subprocess.run([*this, "--make-cog"], check=True)
     kinds = ["ours", "torchgeo"] if arguments.torchgeo else ["ours"]
     for gsd in GSDS:
         best: dict[str, float] = {}
         for _ in range(arguments.rounds):
             for kind in kinds:
                 path = str(arguments.torchgeo) if kind == "torchgeo" else ""
-                command = [sys.executable, "-W", "ignore", __file__, "--measure", kind, str(gsd)]
-                command += ["--work", str(arguments.work), "--compress", arguments.compress]
-                command += ["--chips", str(arguments.chips)]
+                command = [*this, "--chips", str(arguments.chips), "--measure", kind, str(gsd)]
                 told = subprocess.run(
                     command, env=os.environ | {"PYTHONPATH": path}, check=True, capture_output=True, text=True
                 ).stdout
