@@ -7,6 +7,28 @@ import typer
 
 from geomammut.cli.options import PairSet, Seed, local_ones_exist, print_path
 
+WriterModel = Annotated[str | None, typer.Option("--model", help="The writer's language model.", show_default=False)]
+Batch = Annotated[bool, typer.Option("--batch", help="Ask Gemini by its Batch API: half the price, within a day.")]
+Concurrency = Annotated[int, typer.Option(min=1, help="Requests under way at the same time.")]
+Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for an answer.")]
+RequestsPerMinute = Annotated[float | None, typer.Option(min=0.1, help="Ask no faster.", show_default=False)]
+MaxRequests = Annotated[
+    int | None, typer.Option(min=0, help="Stop before more requests, earlier runs' too.", show_default=False)
+]
+MaxCost = Annotated[
+    float | None, typer.Option(min=0, help="Stop before more US dollars, earlier runs' too.", show_default=False)
+]
+PriceIn = Annotated[float | None, typer.Option(min=0, help="US dollars for a million tokens in.", show_default=False)]
+PriceOut = Annotated[float | None, typer.Option(min=0, help="US dollars for a million tokens out.", show_default=False)]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Work on a Ray cluster: its address, auto, or local for one on this machine.",
+        show_default=False,
+    ),
+]
+
 
 def pairs_landmarks(
     imagery: Annotated[
@@ -37,39 +59,20 @@ def pairs_landmarks(
         Literal["template", "google", "openai"],
         typer.Option(help="Who writes captions: templates (offline), Gemini, any OpenAI-compatible server."),
     ] = "template",
-    model: Annotated[str | None, typer.Option(help="The writer's language model.", show_default=False)] = None,
-    batch: Annotated[
-        bool, typer.Option("--batch", help="Ask Gemini by its Batch API: half the price, within a day.")
-    ] = False,
-    concurrency: Annotated[int, typer.Option(min=1, help="Requests under way at the same time.")] = 8,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for an answer.")] = 90.0,
-    requests_per_minute: Annotated[
-        float | None, typer.Option(min=0.1, help="Ask no faster.", show_default=False)
-    ] = None,
-    max_requests: Annotated[
-        int | None, typer.Option(min=0, help="Stop before more requests, earlier runs' too.", show_default=False)
-    ] = None,
-    max_cost: Annotated[
-        float | None, typer.Option(min=0, help="Stop before more US dollars, earlier runs' too.", show_default=False)
-    ] = None,
-    price_in: Annotated[
-        float | None, typer.Option(min=0, help="US dollars for a million tokens in.", show_default=False)
-    ] = None,
-    price_out: Annotated[
-        float | None, typer.Option(min=0, help="US dollars for a million tokens out.", show_default=False)
-    ] = None,
+    model: WriterModel = None,
+    batch: Batch = False,
+    concurrency: Concurrency = 8,
+    timeout: Timeout = 90.0,
+    requests_per_minute: RequestsPerMinute = None,
+    max_requests: MaxRequests = None,
+    max_cost: MaxCost = None,
+    price_in: PriceIn = None,
+    price_out: PriceOut = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only tell the requests, tokens and cost to come.")
     ] = False,
     partition: Annotated[int, typer.Option(min=1, help="Chips worked on at a time: bounds the memory.")] = 4096,
-    ray: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Work on a Ray cluster: its address, auto, or local for one on this machine.",
-            show_default=False,
-        ),
-    ] = None,
+    ray: Ray = None,
     seed: Seed = 0,
 ) -> None:
     """Caption chips of imagery by the landmarks seen in them.
@@ -137,10 +140,21 @@ def pairs_web(
             help="Judges the images: folder of web train-classifier, or a model as for --model.", show_default=False
         ),
     ] = None,
-    partition: Annotated[int, typer.Option(min=1, help="Images worked on at a time, which bounds the memory.")] = 4096,
-    ray: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Run on Ray: local, auto, or a cluster's address.")
+    writer: Annotated[
+        Literal["google", "openai"] | None,
+        typer.Option(help="Writes new captions, the alt-text as a hint: Gemini, any OpenAI-compatible server."),
     ] = None,
+    model: WriterModel = None,
+    batch: Batch = False,
+    concurrency: Concurrency = 8,
+    timeout: Timeout = 90.0,
+    requests_per_minute: RequestsPerMinute = None,
+    max_requests: MaxRequests = None,
+    max_cost: MaxCost = None,
+    price_in: PriceIn = None,
+    price_out: PriceOut = None,
+    partition: Annotated[int, typer.Option(min=1, help="Images worked on at a time, which bounds the memory.")] = 4096,
+    ray: Ray = None,
     explain: Annotated[
         str | None,
         typer.Option(
@@ -166,6 +180,16 @@ def pairs_web(
         text_column=text_column,
         text_classifier=text_classifier,
         classifier=classifier,
+        writer=writer,
+        model=model,
+        batch=batch,
+        concurrency=concurrency,
+        timeout=timeout,
+        requests_per_minute=requests_per_minute,
+        max_requests=max_requests,
+        max_cost=max_cost,
+        price_in=price_in,
+        price_out=price_out,
         partition=partition,
         ray=ray,
         explain=explain,

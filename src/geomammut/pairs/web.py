@@ -5,9 +5,11 @@ image, classifier (if one is given), duplicates. What a row's words can decide i
 is fetched. Every row of the input is accounted for in `decisions.parquet` beside the pairs.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from geomammut import __version__
 from geomammut.errors import UserError
@@ -15,16 +17,18 @@ from geomammut.files import content_id, whole_folder
 from geomammut.pairs.daft_runner import run_on
 from geomammut.pairs.pair_set import Funnel, Pair, write_pair_set
 from geomammut.pairs.run_folder import RunFolder, file_state
-from geomammut.pairs.web_card import card, nothing_left, record
+from geomammut.pairs.web_card import card, nothing_left, record, record_captions
 from geomammut.pairs.web_decisions import DECISIONS, Reasons, decide
 from geomammut.pairs.web_explain import explain_row
 from geomammut.pairs.web_programs import cleaned, image_judge
+from geomammut.pairs.web_recaption import recaptioned
 from geomammut.pairs.web_run import WebRun
 from geomammut.pairs.web_stages.duplicates import near_duplicates
 from geomammut.pairs.web_stages.input_files import is_address
 from geomammut.pairs.web_stages.inputs import read_web_inputs, sources
 from geomammut.pairs.web_stages.text import RULES, text_stage
 from geomammut.pairs.web_stages.text_classifier import WEIGHTS, load_text_classifier
+from geomammut.pairs.writers.writer import WriterOptions, open_model_writer
 
 STAGES = ("read", "text", "alt-text", "fetch", "image", "classifier", "duplicates")
 
@@ -37,6 +41,16 @@ def pairs_web(
     text_column: str | None = None,
     text_classifier: Path | None = None,
     classifier: str | None = None,
+    writer: Literal["google", "openai"] | None = None,
+    model: str | None = None,
+    batch: bool = False,
+    concurrency: int = 8,
+    timeout: float = 90.0,
+    requests_per_minute: float | None = None,
+    max_requests: int | None = None,
+    max_cost: float | None = None,
+    price_in: float | None = None,
+    price_out: float | None = None,
     partition: int = 4096,
     ray: str | None = None,
     explain: str | None = None,
@@ -59,6 +73,11 @@ def pairs_web(
         text_classifier: Folder of a text classifier, which keeps rows without a keyword too that it is sure of.
         classifier: Also judges the images: a folder of `geomammut web train-classifier`, or a model (directory,
             hub id, `open_clip:NAME/TAG`), which is asked zero-shot.
+        writer: Writes new captions, with the alt-text as a hint: `google` (Gemini; key in GEMINI_API_KEY) or `openai`
+            (any compatible server; key in OPENAI_API_KEY, address in OPENAI_BASE_URL). Its answers are kept in
+            `OUT.answers.sqlite` beside `out`, and no run pays for one twice.
+        model, batch, concurrency, timeout, requests_per_minute, max_requests, max_cost, price_in, price_out: Of the
+            writer; see `pairs_landmarks`.
         partition: Images worked on at a time, which bounds the memory: some 100 kB each, beside a gigabyte.
         ray: Where Daft runs: None for this process, "local" for a Ray cluster on this machine, "auto" for the
             one it belongs to, or an address. All machines of a cluster must see the inputs and `out` under
@@ -79,51 +98,72 @@ def pairs_web(
         return out
     if partition < 1:
         raise UserError(f"--partition {partition} is out of range; give the images to work on at a time, such as 4096")
-    run_on(ray)
-    rows = read_web_inputs(inputs, url_column, text_column)
-    found = sources(inputs)
-    words = text_stage(rows, None if text_classifier is None else load_text_classifier(text_classifier))
-    if classifier is not None:
-        image_judge(classifier)  # first of all: who names none shall learn it before the work
-    folder = RunFolder(
-        out,
-        {
-            "geomammut": __version__,
-            "inputs": [[source.kind, file_state(source.path), source.images] for source in found],
-            "columns": [url_column, text_column],
-            "rules": content_id(RULES.read_bytes()),
-            "text_classifier": None if text_classifier is None else file_state(Path(text_classifier) / WEIGHTS),
-            "classifier": classifier,
-            "partition": partition,
-        },
-    )
-    run = WebRun(folder)
-    plan = run.plan(cleaned(words), partition)
-    run.find_repeats(plan)
-    run.look(plan, classifier)
-    run.drop(plan, "duplicates", near_duplicates, "duplicates", "near-duplicate")
+    if writer is None and model is not None:
+        raise UserError("--model is for --writer google or openai; --classifier takes the model that judges images")
+    with ExitStack() as stack:
+        # First of all: who lacks a key or names no model shall learn it before the work.
+        recaptioner = None
+        if writer is not None:
+            options = WriterOptions(
+                writer=writer,
+                model=model,
+                batch=batch,
+                concurrency=concurrency,
+                timeout=timeout,
+                requests_per_minute=requests_per_minute,
+                max_requests=max_requests,
+                max_cost=max_cost,
+                price_in=price_in,
+                price_out=price_out,
+            )
+            recaptioner = stack.enter_context(open_model_writer(options, out))
+        if classifier is not None:
+            image_judge(classifier)
+        text_judge = None if text_classifier is None else load_text_classifier(text_classifier)
+        run_on(ray)
+        rows = read_web_inputs(inputs, url_column, text_column)
+        folder = RunFolder(
+            out,
+            {
+                "geomammut": __version__,
+                "inputs": [[source.kind, file_state(source.path), source.images] for source in sources(inputs)],
+                "columns": [url_column, text_column],
+                "rules": content_id(RULES.read_bytes()),
+                "text_classifier": None if text_classifier is None else file_state(Path(text_classifier) / WEIGHTS),
+                "classifier": classifier,
+                "partition": partition,
+            },
+        )
+        run = WebRun(folder)
+        plan = run.plan(cleaned(text_stage(rows, text_judge)), partition)
+        run.find_repeats(plan)
+        run.look(plan, classifier)
+        run.drop(plan, "duplicates", near_duplicates, "duplicates", "near-duplicate")
 
-    funnel, reasons = Funnel(), Reasons()
-    names = [given if is_address(given) else Path(given).name for given in map(str, inputs)]
-    given = {"text classifier": text_classifier, "classifier": classifier}
-    judges = {what: str(name) for what, name in given.items() if name is not None}
-    stages = [stage for stage in STAGES if stage != "classifier" or classifier is not None]
+        funnel, reasons, written = Funnel(), Reasons(), Counter[str]()
+        names = [given if is_address(given) else Path(given).name for given in map(str, inputs)]
+        given = {"text classifier": text_classifier, "classifier": classifier}
+        judges = {what: str(name) for what, name in given.items() if name is not None}
+        stages = [stage for stage in STAGES if stage != "classifier" or classifier is not None]
 
-    def pairs() -> Iterator[Pair]:
-        kept = 0
-        for row, jpeg in decide(run, plan, folder.path / DECISIONS, reasons):
-            kept += 1
-            yield _pair(row, jpeg, judges)
-        record(funnel, stages, plan.rows, reasons)
-        if not kept:
-            folder.remove()
-            raise UserError(nothing_left(names, funnel))
+        def pairs() -> Iterator[Pair]:
+            kept = (_pair(row, jpeg, judges) for row, jpeg in decide(run, plan, folder.path / DECISIONS, reasons))
+            some = False
+            for pair in kept if recaptioner is None else recaptioned(kept, recaptioner, written):
+                some = True
+                yield pair
+            record(funnel, stages, plan.rows, reasons)
+            if not some:
+                folder.remove()
+                raise UserError(nothing_left(names, funnel))
+            if recaptioner is not None:
+                record_captions(funnel, recaptioner, written)
 
-    with whole_folder(out) as whole:
-        write_pair_set(whole, pairs(), funnel=funnel, card="The counts follow when the set is whole.")
-        (whole / "card.md").write_text(card(names, judges, funnel), encoding="utf-8")
-        (folder.path / DECISIONS).replace(whole / DECISIONS)
-    folder.remove()
+        with whole_folder(out) as whole:
+            write_pair_set(whole, pairs(), funnel=funnel, card="The counts follow when the set is whole.")
+            (whole / "card.md").write_text(card(names, judges, funnel, recaptioner), encoding="utf-8")
+            (folder.path / DECISIONS).replace(whole / DECISIONS)
+        folder.remove()
     return out
 
 

@@ -1,5 +1,6 @@
 """What a set of web pairs says of itself: its funnel and its card."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from geomammut import __version__
@@ -8,6 +9,8 @@ from geomammut.pairs.pair_set import Funnel
 from geomammut.pairs.web_decisions import DECISIONS, Reasons
 from geomammut.pairs.web_stages.image import STORED_SIDE
 from geomammut.pairs.web_stages.text import RULES
+from geomammut.pairs.writers.prompt import WEB_PROMPT_VERSION
+from geomammut.pairs.writers.writer import ModelWriter
 
 
 def record(funnel: Funnel, stages: Sequence[str], rows: int, reasons: Reasons) -> None:
@@ -17,6 +20,14 @@ def record(funnel: Funnel, stages: Sequence[str], rows: int, reasons: Reasons) -
         left = rows - sum(dropped.values())
         funnel.step(stage, rows, left, dropped)
         rows = left
+
+
+def record_captions(funnel: Funnel, writer: ModelWriter, counts: Counter[str]) -> None:
+    """Add the step in which a language model wrote new captions; it drops nothing."""
+    left = funnel.steps[-1]["out"]
+    funnel.step("captions", left, left)
+    funnel.steps[-1]["by_writer"] = {writer.name: dict(sorted(counts.items()))}
+    funnel.steps[-1]["spent"] = writer.spent()
 
 
 def nothing_left(inputs: Sequence[str], funnel: Funnel) -> str:
@@ -35,13 +46,14 @@ def nothing_left(inputs: Sequence[str], funnel: Funnel) -> str:
     return f"no pair is left of {', '.join(inputs)}: {'; '.join(losses)}; {advice}"
 
 
-def card(inputs: Sequence[str], judges: Mapping[str, str], funnel: Funnel) -> str:
+def card(inputs: Sequence[str], judges: Mapping[str, str], funnel: Funnel, writer: ModelWriter | None = None) -> str:
     """Return the text of `card.md`.
 
     Args:
         inputs: What was read.
         judges: Who judged besides the rules, such as {"classifier": "aerial"}.
         funnel: The steps, all of them.
+        writer: Who wrote new captions, if anybody did.
     """
     steps = "\n".join(
         f"| {step['step']} | {step['in']:,} | {step['out']:,} | "
@@ -51,9 +63,12 @@ def card(inputs: Sequence[str], judges: Mapping[str, str], funnel: Funnel) -> st
     )
     listed = "\n".join(f"- {name}" for name in inputs)
     judged = "".join(f" and the {what} `{name}`" for what, name in judges.items()) or " and no classifier"
+    captions = "their cleaned alt-texts as captions"
+    if writer is not None:
+        captions = f"captions by the model {writer.model} ({WEB_PROMPT_VERSION}), to which their alt-texts were a hint"
     return f"""# Web pairs
 
-Images that the web's own words say were taken from above, with their cleaned alt-texts as captions, from:
+Images that the web's own words say were taken from above, with {captions}, from:
 
 {listed}
 

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any
 
 from geomammut.pairs.pair_set import Pair
 from geomammut.pairs.web_stages.alt_text import clean_alt_text
@@ -47,8 +46,3 @@ def _clean(text: str) -> str:
         return clean_alt_text(text)
     except Dropped:
         return ""
-
-
-def spending(writer: ModelWriter, counts: Counter[str]) -> dict[str, Any]:
-    """Return what the funnel says of the writing."""
-    return {"by_writer": {writer.name: dict(counts)}, "spent": writer.spent()}
