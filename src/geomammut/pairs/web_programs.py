@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from geomammut.files import content_id
-from geomammut.pairs.web_stages.alt_text import clean_alt_text
+from geomammut.pairs.web_stages.alt_text import clean_alt_text, language_of
 from geomammut.pairs.web_stages.dropped import Dropped
 from geomammut.pairs.web_stages.fetch import fetch
 from geomammut.pairs.web_stages.image import read_image
@@ -85,7 +85,8 @@ def cleaned(rows: daft.DataFrame) -> daft.DataFrame:
 
 def _clean(alt_text: str) -> dict[str, Any]:
     try:
-        return {"caption": clean_alt_text(alt_text)}
+        caption = clean_alt_text(alt_text)
+        return {"caption": caption, "language": language_of(caption)}
     except Dropped as dropped:
         return _left("alt-text", dropped)
 
