@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from geomammut import __version__
+from geomammut.cli.benchmarks import benchmarks_add, benchmarks_list, benchmarks_remove
 from geomammut.cli.demo import demo
 from geomammut.cli.evaluation import eval_classification, eval_retrieval, eval_segmentation
 from geomammut.cli.landmarks import landmarks
@@ -84,6 +85,11 @@ of_pairs.command("preview")(pairs_preview)
 of_web = group("web", "Train what judges the web's texts and pictures.")
 of_web.command("train-classifier", cls=ManyPaths)(web_train_classifier)
 of_web.command("train-text-classifier", cls=ManyPaths)(web_train_text_classifier)
+
+of_benchmarks = group("benchmarks", "Register the benchmarks that no pair of the web may repeat.")
+of_benchmarks.command("add")(benchmarks_add)
+of_benchmarks.command("list")(benchmarks_list)
+of_benchmarks.command("remove")(benchmarks_remove)
 
 of_eval = group("eval", "Measure a model: retrieval, classification, segmentation.")
 of_eval.command("retrieval")(eval_retrieval)
