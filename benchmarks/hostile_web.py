@@ -38,7 +38,7 @@ def run(table: Path, out: Path, words: list[str], kill_after_s: float | None = N
 def main() -> None:
     import pyarrow.parquet as pq
 
-    from geomammut.pairs.web_stages.fetch import ALLOWED_VARIABLE
+    from geomammut.pairs.web_stages.addresses import ALLOWED_VARIABLE
     from hostile_server import hostile_server, hostile_table, kind_of
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

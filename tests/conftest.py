@@ -2,6 +2,7 @@
 
 import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,21 @@ from PIL import Image, ImageDraw
 
 from geomammut.files import content_id
 from geomammut.pairs.pair_set import Funnel, Pair, write_pair_set
+from geomammut.pairs.web_stages.addresses import ALLOWED_VARIABLE
+from small_server import small_server
 
 SHARED_DATA = Path(os.environ.get("GEOMAMMUT_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 COLOURS = {"red": (200, 40, 40), "green": (40, 160, 60), "blue": (40, 70, 200), "yellow": (220, 200, 40)}
 SHAPES = ("field", "roof", "tank")
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of a server on this machine, whose one address may be asked."""
+    with small_server() as address:
+        monkeypatch.setenv(ALLOWED_VARIABLE, address)
+        yield f"http://{address}"
 
 
 @pytest.fixture(scope="session")

@@ -3,17 +3,12 @@
 import csv
 import io
 import json
-import socket
 import struct
 import tarfile
-import threading
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -24,9 +19,8 @@ from PIL import Image, ImageDraw
 from geomammut.errors import UserError
 from geomammut.pairs.pair_set import PairSet
 from geomammut.pairs.web import pairs_web
-from geomammut.pairs.web_stages import fetch as fetching
 from geomammut.pairs.web_stages.dropped import Dropped
-from geomammut.pairs.web_stages.fetch import fetch, is_public
+from geomammut.pairs.web_stages.fetch import fetch
 from geomammut.pairs.web_stages.image import read_image
 
 
@@ -67,203 +61,6 @@ def reason_of(data: bytes) -> str:
     with pytest.raises(Dropped) as dropped:
         read_image(data)
     return dropped.value.reason
-
-
-# Fetch: files
-
-
-def test_files_are_read_only_inside_the_folder(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    (home / "sub").mkdir(parents=True)
-    (home / "sub" / "ä b.jpg").write_bytes(b"inside")
-    (tmp_path / "secret.jpg").write_bytes(b"outside")
-    (home / "link.jpg").symlink_to(tmp_path / "secret.jpg")
-    (home / "up").symlink_to(tmp_path)
-    (home / "loop").symlink_to(home / "loop")
-    assert fetch("sub/ä b.jpg", home) == b"inside"
-    refused = {
-        str(tmp_path / "secret.jpg"): "path leaves the table's folder",
-        "../secret.jpg": "path leaves the table's folder",
-        "sub/../../secret.jpg": "path leaves the table's folder",
-        "link.jpg": "path leaves the table's folder",
-        "up/secret.jpg": "path leaves the table's folder",
-        "sub\0.jpg": "path leaves the table's folder",
-        f"file://{tmp_path}/secret.jpg": "neither http(s) nor a relative path",
-        "//host/share.jpg": "neither http(s) nor a relative path",
-        "ftp://host/a.jpg": "neither http(s) nor a relative path",
-        "data:image/png;base64,AAAA": "neither http(s) nor a relative path",
-        "absent.jpg": "no such file",
-        "loop": "no such file",
-        "sub": "no such file",
-    }
-    for url, reason in refused.items():
-        with pytest.raises(Dropped) as dropped:
-            fetch(url, home)
-        assert dropped.value.reason == reason, url
-
-
-# Fetch: the web
-
-
-class Server(BaseHTTPRequestHandler):
-    """Answers by the path that it is asked for."""
-
-    picture = encoded(landscape(1))
-    asked: ClassVar[Counter[str]] = Counter()
-    failures_left = 0
-
-    def do_GET(self) -> None:
-        path = self.path.split("?")[0]
-        Server.asked[path] += 1
-        if path == "/picture.jpg":
-            self.answer(200, self.picture)
-        elif path == "/redirect":
-            self.answer(302, b"", Location="/picture.jpg")
-        elif path == "/elsewhere":
-            self.answer(302, b"", Location=self.path.split("?to=")[1])
-        elif path == "/round":
-            self.answer(301, b"", Location="/round")
-        elif path == "/flaky" and Server.failures_left > 0:
-            Server.failures_left -= 1
-            self.answer(503, b"")
-        elif path == "/flaky":
-            self.answer(200, self.picture)
-        elif path == "/long":
-            self.answer(200, bytes(200_000))
-        elif path == "/truncated":
-            self.answer(200, self.picture[:500], **{"Content-Length": "9000"})
-        elif path == "/silent":
-            time.sleep(2)
-        elif path == "/drip":
-            self.drip()
-        else:
-            self.answer(404, b"")
-
-    def answer(self, status: int, body: bytes, **headers: str) -> None:
-        self.send_response(status)
-        for name, value in ({"Content-Length": str(len(body))} | headers).items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def drip(self) -> None:
-        try:
-            for _ in range(40):
-                self.wfile.write(b"H")
-                time.sleep(0.1)
-        except OSError:
-            pass
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A server on this machine, whose one address may be asked."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as running:
-        running.daemon_threads = True
-        thread = threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        Server.asked.clear()
-        address = f"127.0.0.1:{running.server_address[1]}"
-        monkeypatch.setenv(fetching.ALLOWED_VARIABLE, address)
-        yield f"http://{address}"
-        running.shutdown()
-
-
-def refusal(url: str, folder: Path) -> str:
-    with pytest.raises(Dropped) as dropped:
-        fetch(url, folder)
-    return dropped.value.reason
-
-
-def test_web_answers(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetching, "MAX_BYTES", 100_000)
-    monkeypatch.setattr(fetching, "SILENCE_S", 0.3)
-    monkeypatch.setattr(fetching, "DEADLINE_S", 0.6)
-    assert fetch(f"{server}/picture.jpg", tmp_path) == Server.picture
-    assert fetch(f"{server}/picture.jpg?with a space=ü", tmp_path) == Server.picture
-    assert fetch(f"{server}/redirect", tmp_path) == Server.picture
-    assert refusal(f"{server}/round", tmp_path) == "too many redirects"
-    assert refusal(f"{server}/nothing", tmp_path) == "server refused"
-    assert Server.asked["/nothing"] == 1
-    assert refusal(f"{server}/long", tmp_path) == "too many bytes"
-    assert refusal(f"{server}/truncated", tmp_path) == "connection failed"
-    assert refusal(f"{server}/silent", tmp_path) == "timed out"
-    started = time.monotonic()
-    assert refusal(f"{server}/drip", tmp_path) == "timed out"
-    assert time.monotonic() - started < 2
-
-
-def test_passing_failures_are_tried_again(server: str, tmp_path: Path) -> None:
-    Server.failures_left = 2
-    assert fetch(f"{server}/flaky", tmp_path) == Server.picture
-    Server.failures_left = 3
-    assert refusal(f"{server}/flaky", tmp_path) == "server refused"
-    Server.failures_left = 0
-    assert Server.asked["/flaky"] == 6
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.1", "2130706433", "0x7f000001", "[::1]", "0.0.0.0"])
-def test_private_addresses_are_refused_however_written(host: str, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        assert refusal(f"http://{host}:{listening.getsockname()[1]}/a.jpg", tmp_path) == "private address"
-        listening.settimeout(0.05)
-        with pytest.raises(TimeoutError):
-            listening.accept()
-
-
-@pytest.mark.parametrize(
-    ("target", "reason"),
-    [
-        ("http://127.0.0.1:9/a.jpg", "private address"),
-        ("http://169.254.169.254/latest/meta-data", "private address"),
-        ("http://[::ffff:10.0.0.1]/a.jpg", "private address"),
-        ("file:///etc/passwd", "redirected away from http(s)"),
-        ("http://[::1/a.jpg", "malformed url"),
-    ],
-)
-def test_redirects_to_private_addresses_are_refused(server: str, tmp_path: Path, target: str, reason: str) -> None:
-    assert refusal(f"{server}/elsewhere?to={target}", tmp_path) == reason
-
-
-def test_name_that_resolves_to_a_private_address_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def resolve(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
-        return [(2, 1, 6, "", ("93.184.216.34", port)), (2, 1, 6, "", ("192.168.0.1", port))]
-
-    monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    assert refusal("http://rebinding.example/a.jpg", tmp_path) == "private address"
-
-
-@pytest.mark.parametrize(
-    ("address", "public"),
-    [
-        ("93.184.216.34", True),
-        ("2606:2800:220:1::1", True),
-        ("64:ff9b::5db8:d822", True),
-        ("10.1.2.3", False),
-        ("172.16.0.1", False),
-        ("192.168.1.1", False),
-        ("100.64.0.1", False),
-        ("169.254.1.1", False),
-        ("224.0.0.1", False),
-        ("0.0.0.0", False),
-        ("::1", False),
-        ("fe80::1%eth0", False),
-        ("fd00::1", False),
-        ("::ffff:127.0.0.1", False),
-        ("64:ff9b::7f00:1", False),
-        ("2002:7f00:1::", False),
-    ],
-)
-def test_public_addresses(address: str, public: bool) -> None:
-    assert is_public(address) is public
-
-
-@pytest.mark.parametrize("url", ["http://", "http://user:secret@example.org/a.jpg", "http://[::1/a", "http://a:b/"])
-def test_malformed_urls(url: str, tmp_path: Path) -> None:
-    assert refusal(url, tmp_path) == "malformed url"
 
 
 # Image

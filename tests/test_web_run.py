@@ -23,7 +23,7 @@ from geomammut.cli import main
 from geomammut.errors import UserError
 from geomammut.pairs.pair_set import PairSet
 from geomammut.pairs.web import pairs_web
-from geomammut.pairs.web_stages.fetch import ALLOWED_VARIABLE
+from geomammut.pairs.web_stages.addresses import ALLOWED_VARIABLE
 
 PICTURES = 90  # of which every tenth is none
 
