@@ -1,5 +1,6 @@
 """Training: losses against their definitions, order, augmentation, resumption, recipes."""
 
+import io
 import itertools
 import json
 import math
@@ -27,7 +28,9 @@ from geomammut.model.config import MammutConfig, TextConfig, VisionConfig
 from geomammut.model.mammut import Mammut
 from geomammut.model.tokenizer import Tokenizer
 from geomammut.pairs.pair_set import PairSet
-from geomammut.training.data import DIRECTIONS, Augment, Batch, BatchLoader, sample_order
+from geomammut.training.augment import DIRECTIONS, Augment
+from geomammut.training.checkpoint import write_checkpoint
+from geomammut.training.data import Batch, BatchLoader, sample_order
 from geomammut.training.losses import CAPTION_CHUNK, caption_costs, infonce, sigmoid_focal
 from geomammut.training.optimizer import learning_rate, new_optimizer
 from geomammut.training.recipe import AugmentPart, LossPart, OptimizerPart, Recipe, Stage, read_recipe
@@ -252,9 +255,11 @@ def test_captions_that_name_a_direction_keep_the_image_upright() -> None:
     augment = Augment(AugmentPart(crop=1.0), 8, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
     image = Image.new("RGB", (8, 8))
     image.putpixel((1, 0), (255, 255, 255))
+    png = io.BytesIO()
+    image.save(png, "PNG")
 
     def brightest(caption: str, seed: int) -> int:
-        return int(augment(image, caption, np.random.default_rng(seed))[0].argmax())
+        return int(augment(png.getvalue(), caption, np.random.default_rng(seed))[..., 0].argmax())
 
     assert {brightest("a road in the upper left", seed) for seed in range(40)} == {1}
     assert len({brightest("a road", seed) for seed in range(200)}) == 8
@@ -276,7 +281,7 @@ def test_a_corrupt_image_is_replaced_and_counted(scene_pairs: Path, tmp_path: Pa
         sample_order({"scenes": len(pairs)}, {"scenes": 1.0}, 64, 0),
         batch_size=16,
         seed=0,
-        prepare=Augment(AugmentPart(), 32, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)),
+        augment=Augment(AugmentPart(), 32, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)),
     )
     batches = list(loader.batches(0))
     assert [batch.images.shape for batch in batches] == [(16, 3, 32, 32)] * 4
@@ -318,17 +323,20 @@ def test_training_learns_and_writes_a_model_directory(scene_pairs: Path, tmp_pat
     train(tmp_path / "recipe.toml", out, resume=True)
 
 
-def test_a_killed_run_resumes_to_the_same_bits(scene_pairs: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("workers", "kills"), [(0, (2, 6)), (2, (4, 8))])
+def test_a_killed_run_resumes_to_the_same_bits(
+    workers: int, kills: tuple[int, ...], scene_pairs: Path, tmp_path: Path
+) -> None:
     recipe = write_recipe(tmp_path, scene_pairs)
-    whole = load_file(train(recipe, tmp_path / "whole") / "model.safetensors")
+    whole = load_file(train(recipe, tmp_path / "whole", overrides=["workers=3"]) / "model.safetensors")
     program = (
         "import sys, torch; from pathlib import Path; from geomammut.training.trainer import train;"
         f"torch.set_num_threads({torch.get_num_threads()});"
-        "train(Path(sys.argv[1]), Path(sys.argv[2]), resume=True)"
+        f"train(Path(sys.argv[1]), Path(sys.argv[2]), resume=True, overrides=['workers={workers}'])"
     )
     command = [sys.executable, "-c", program, str(recipe), str(tmp_path / "killed")]
     log = tmp_path / "killed" / "log.jsonl"
-    for lines in (3, 8):
+    for lines in kills:
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < deadline:
@@ -342,6 +350,43 @@ def test_a_killed_run_resumes_to_the_same_bits(scene_pairs: Path, tmp_path: Path
     assert all(torch.equal(resumed[name], value) for name, value in whole.items())
     steps = [(r["stage"], r["step"]) for r in map(json.loads, log.read_text().splitlines())]
     assert steps == [(0, step) for step in range(5)] + [(1, step) for step in range(6)]
+
+
+def test_sigterm_ends_a_run_with_a_checkpoint(scene_pairs: Path, tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, scene_pairs, samples=16_000)
+    command = [sys.executable, "-m", "geomammut", "train", str(recipe), "-o", str(tmp_path / "run")]
+    process = subprocess.Popen([*command, "--set", "checkpoint_every=100000"], stderr=subprocess.PIPE, text=True)
+    log = tmp_path / "run" / "log.jsonl"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (log.exists() and len(log.read_text().splitlines()) >= 9):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    told = process.communicate(timeout=60)[1]
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "go on with --resume" in told and "Traceback" not in told
+    (checkpoint,) = (tmp_path / "run" / "checkpoints").iterdir()
+    place = json.loads((checkpoint / "place.json").read_text())
+    steps = len(log.read_text().splitlines())
+    assert (place["stage"], place["step"]) == (1, steps - 5)
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_the_latest_checkpoints_are_kept_and_training_is_watched(scene_pairs: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    overrides = ["checkpoints=2", "evaluate={ pairs = 'scenes', every = 4, images = 20 }", "tensorboard=true"]
+    seen = set()
+
+    def watch(out: Path, learner: object, *, stage: int, step: int) -> None:
+        write_checkpoint(out, learner, stage=stage, step=step)  # type: ignore[arg-type]
+        seen.add(len(list((folder / "checkpoints").iterdir())))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("geomammut.training.trainer.write_checkpoint", watch)
+        train(write_recipe(tmp_path, scene_pairs), folder, overrides=overrides)
+    assert seen == {1, 2}
+    records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert [r["step"] for r in records if "evaluation/mR" in r] == [3, 3]
+    assert list((folder / "tensorboard").iterdir())
 
 
 def test_another_seed_gives_another_model(scene_pairs: Path, tmp_path: Path) -> None:

@@ -1,29 +1,22 @@
-"""What a step trains on: an order that hangs on the seed alone, images decoded off the training thread."""
+"""What a step trains on: an order that hangs on the seed alone, images decoded beside the training thread."""
 
 import logging
-import queue
-import re
-import threading
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from geomammut.errors import UserError
 from geomammut.pairs.pair_set import PairSet
 from geomammut.pictures import UNREADABLE
-from geomammut.training.recipe import AugmentPart
+from geomammut.training.augment import Augment, Pixels
 
-DIRECTIONS = re.compile(
-    r"\b(left|right|top|bottom|upper|lower|above|below|under|north\w*|south\w*|east\w*|west\w*|horizontal\w*|"
-    r"vertical\w*|upright|clockwise)\b",
-    re.IGNORECASE,
-)
+_AHEAD = 3  # batches prepared while a step runs
 
 logger = logging.getLogger(__name__)
 
@@ -74,16 +67,25 @@ def sample_order(sizes: Mapping[str, int], mix: Mapping[str, float], samples: in
     return order
 
 
+class _Sample(NamedTuple):
+    pixels: Pixels
+    caption: str
+    landmarks: list[dict[str, Any]]
+    source: str
+
+
 class BatchLoader:
-    """Batches of one stage from step `first_step` on, prepared by a background thread.
+    """Batches of one stage from step `first_step` on, prepared by threads.
 
     A pair that cannot be decoded is counted in `corrupt`, logged, and replaced by the next in order that can.
+    What a sample is depends on its place in the order alone, not on workers or ranks.
 
     Args:
         sets: The pair sets by name.
         order: What `sample_order` returned.
-        prepare: Maps an RGB image, its caption and a generator to a normalized tensor [3, S, S].
+        augment: Makes the pixels of a sample.
         rows: Which rows of each batch are prepared: those of this process; all if None.
+        workers: Threads; 0 prepares a batch when it is asked for.
         patches: How many patches an image has, and how many of them training looks at; None for all.
         crop_positions: Whether each image gets a box of the positional embedding.
     """
@@ -95,8 +97,9 @@ class BatchLoader:
         *,
         batch_size: int,
         seed: int,
-        prepare: Callable[[Image.Image, str, np.random.Generator], Tensor],
+        augment: Augment,
         rows: range | None = None,
+        workers: int = 0,
         patches: tuple[int, int] | None = None,
         crop_positions: bool = False,
     ) -> None:
@@ -104,8 +107,9 @@ class BatchLoader:
         self.order = order
         self.batch_size = batch_size
         self.seed = seed
-        self.prepare = prepare
+        self.augment = augment
         self.rows = range(batch_size) if rows is None else rows
+        self.workers = workers
         self.patches = patches
         self.crop_positions = crop_positions
         self.corrupt: Counter[str] = Counter()
@@ -117,100 +121,61 @@ class BatchLoader:
 
     def batches(self, first_step: int) -> Iterator[Batch]:
         """Yield the batches of steps `first_step`, `first_step` + 1, … of the stage."""
-        ready: queue.Queue[Batch | BaseException | None] = queue.Queue(maxsize=3)
-        stop = threading.Event()
-
-        def put(item: Batch | BaseException | None) -> None:
-            while not stop.is_set():
-                try:
-                    ready.put(item, timeout=0.2)
-                    return
-                except queue.Full:
-                    continue
-
-        def produce() -> None:
-            try:
-                for step in range(first_step, len(self)):
-                    if stop.is_set():
-                        return
-                    put(self._batch(step))
-                put(None)
-            except BaseException as error:
-                put(error)
-
-        thread = threading.Thread(target=produce, name="batches", daemon=True)
-        thread.start()
+        if not self.workers:
+            yield from (self._batch(step, self._samples(self._places(step))) for step in range(first_step, len(self)))
+            return
+        pool = ThreadPoolExecutor(self.workers, thread_name_prefix="batches")
+        waiting: deque[tuple[int, list[Future[list[_Sample]]]]] = deque()
         try:
-            while (item := ready.get()) is not None:
-                if isinstance(item, BaseException):
-                    raise item
-                yield item
+            for step in range(first_step, len(self)):
+                places = self._places(step)
+                shares = [places[worker :: self.workers] for worker in range(self.workers)]
+                waiting.append((step, [pool.submit(self._samples, share) for share in shares if share]))
+                if len(waiting) > _AHEAD:
+                    yield self._gathered(*waiting.popleft())
+            while waiting:
+                yield self._gathered(*waiting.popleft())
         finally:
-            stop.set()
-            thread.join()
+            pool.shutdown(cancel_futures=True)
 
-    def _batch(self, step: int) -> Batch:
-        places = [step * self.batch_size + row for row in self.rows]
-        generators = [np.random.default_rng((self.seed, place)) for place in places]
-        samples = [self._sample(place, generator) for place, generator in zip(places, generators, strict=True)]
-        images, captions, landmarks, sources = zip(*samples, strict=True)
-        kept = None
-        if self.patches is not None:
-            patches, number = self.patches
-            chosen = [np.sort(generator.permutation(patches)[:number]) for generator in generators]
-            kept = torch.from_numpy(np.stack(chosen))
-        boxes = None
-        if self.crop_positions:
-            boxes = torch.tensor([_position_box(generator) for generator in generators])
-        return Batch(torch.stack(images), list(captions), list(landmarks), list(sources), kept, boxes)
+    def _places(self, step: int) -> list[int]:
+        return [step * self.batch_size + row for row in self.rows]
 
-    def _sample(self, place: int, generator: np.random.Generator) -> tuple[Tensor, str, list[dict[str, Any]], str]:
+    def _gathered(self, step: int, shares: list[Future[list[_Sample]]]) -> Batch:
+        parts = [share.result() for share in shares]
+        return self._batch(step, [parts[row % len(parts)][row // len(parts)] for row in range(len(self.rows))])
+
+    def _batch(self, step: int, samples: Sequence[_Sample]) -> Batch:
+        pixels, captions, landmarks, sources = zip(*samples, strict=True)
+        kept = boxes = None
+        if self.patches is not None or self.crop_positions:
+            generators = [np.random.default_rng((self.seed, place, 1)) for place in self._places(step)]
+            if self.patches is not None:
+                patches, number = self.patches
+                chosen = [np.sort(generator.permutation(patches)[:number]) for generator in generators]
+                kept = torch.from_numpy(np.stack(chosen))
+            if self.crop_positions:
+                boxes = torch.tensor([_position_box(generator) for generator in generators])
+        images = self.augment.normalized(np.stack(pixels))
+        return Batch(images, list(captions), list(landmarks), list(sources), kept, boxes)
+
+    def _samples(self, places: Sequence[int]) -> list[_Sample]:
+        return [self._sample(place) for place in places]
+
+    def _sample(self, place: int) -> _Sample:
+        generator = np.random.default_rng((self.seed, place))
         for attempt in range(100):
             name, index = self.order[(place + attempt * self.batch_size) % len(self.order)]
             captions = self._captions[name][index]
             caption = captions[generator.integers(len(captions))]
             try:
-                image = self.sets[name].read_picture(index)
+                pixels = self.augment(self.sets[name].read_jpegs([index])[0], caption, generator)
             except UNREADABLE as error:
                 self.corrupt[name] += 1
                 logger.warning("pair %s of %s is corrupt and is replaced: %s", index, name, str(error).splitlines()[0])
                 continue
-            return self.prepare(image, caption, generator), caption, self._landmarks[name][index], name
+            return _Sample(pixels, caption, self._landmarks[name][index], name)
         raise UserError(f"100 pairs in a row cannot be decoded; run `geomammut pairs check` on {', '.join(self.sets)}")
-
-
-class Augment:
-    """Random crop, flip and right-angle turn of one image, then normalization; see AugmentPart.
-
-    A caption with direction words keeps the image upright and unflipped, since they would turn false.
-    """
-
-    def __init__(
-        self,
-        part: AugmentPart,
-        image_size: int,
-        mean: tuple[float, float, float],
-        std: tuple[float, float, float],
-    ) -> None:
-        self.part = part
-        self.image_size = image_size
-        self.mean = torch.tensor(mean).view(3, 1, 1) * 255
-        self.std = torch.tensor(std).view(3, 1, 1) * 255
-
-    def __call__(self, image: Image.Image, caption: str, generator: np.random.Generator) -> Tensor:
-        """Return float32 [3, S, S] of an RGB image."""
-        side = min(image.size) * generator.uniform(self.part.crop, 1.0) ** 0.5
-        left, top = generator.uniform(0, image.width - side), generator.uniform(0, image.height - side)
-        size = (self.image_size, self.image_size)
-        box = (left, top, left + side, top + side)
-        resized = image.resize(size, Image.Resampling.BILINEAR, box=box)
-        crop = torch.from_numpy(np.array(resized)).permute(2, 0, 1).float()
-        turns, flip = int(generator.integers(4)), bool(generator.integers(2))
-        if self.part.symmetries and not DIRECTIONS.search(caption):
-            crop = torch.rot90(crop, turns, (1, 2))
-            if flip:
-                crop = crop.flip(2)
-        return (crop - self.mean) / self.std
 
 
 def _position_box(generator: np.random.Generator) -> tuple[float, float, float, float]:

@@ -116,7 +116,8 @@ class Recipe(_Part):
     process computes at a time (0: its whole share), with the same gradient. `parallel` says how processes share
     the work: each with all weights (DDP), or with a share of them (FSDP2). `recompute` trades time for the memory of
     activations. `patch_dropout` is the share of patches that training does not look at (FLIP); with
-    `crop_positions`, each image is given a random part of the positional embedding (MaMMUT §3.2).
+    `crop_positions`, each image is given a random part of the positional embedding (MaMMUT §3.2). `workers` threads of
+    each process prepare images beside the training (0: the training thread does).
     """
 
     seed: int = 0
@@ -129,6 +130,7 @@ class Recipe(_Part):
     recompute: bool = False
     patch_dropout: float = Field(default=0.0, ge=0, lt=1)
     crop_positions: bool = False
+    workers: int = Field(default=2, ge=0)
     checkpoint_every: int = Field(default=100, gt=0)  # steps
     checkpoints: int = Field(default=1, gt=0)  # the latest so many are kept
     tensorboard: bool = False

@@ -19,8 +19,9 @@ from geomammut.model.load import load_mammut, save_model
 from geomammut.model.mammut import Mammut
 from geomammut.pairs.pair_set import PairSet
 from geomammut.progress import console
+from geomammut.training.augment import Augment
 from geomammut.training.checkpoint import Checkpoint, read_checkpoint, whole_weights, write_checkpoint
-from geomammut.training.data import Augment, BatchLoader, sample_order
+from geomammut.training.data import BatchLoader, sample_order
 from geomammut.training.optimizer import learning_rate, set_rate
 from geomammut.training.ranks import join_ranks
 from geomammut.training.recipe import Recipe, Stage, read_recipe
@@ -155,8 +156,9 @@ class _Run:
             sample_order({name: len(pairs) for name, pairs in sets.items()}, stage.mix, stage.samples, seed),
             batch_size=plan.batch_size,
             seed=seed,
-            prepare=Augment(plan.augment, model.image_size, model.mean, model.std),
+            augment=Augment(plan.augment, model.image_size, model.mean, model.std),
             rows=self.learner.ranks.rows(plan.batch_size),
+            workers=plan.workers,
             patches=(patches, kept) if kept < patches else None,
             crop_positions=plan.crop_positions,
         )
