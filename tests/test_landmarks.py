@@ -552,6 +552,8 @@ def test_features_sifted_together_are_judged_as_each_alone(features: list[tuple[
 
 def test_what_is_covered_or_below_ground_is_hidden() -> None:
     assert why_hidden({"highway": "primary", "layer": "-1"}) == "underground"
+    assert why_hidden({"waterway": "river", "layer": "-1"}) is None  # it runs below bridges
+    assert why_hidden({"waterway": "river", "layer": "-1", "tunnel": "culvert"}) == "underground"
     assert why_hidden({"highway": "primary", "layer": "1", "tunnel": "no"}) is None
     assert why_hidden({"highway": "footway", "covered": "yes"}) == "under a roof"
     assert why_hidden({"building": "yes", "layer": "-"}) is None

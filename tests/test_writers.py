@@ -588,7 +588,7 @@ def test_a_job_whose_name_got_lost_is_found_by_the_one_that_we_gave_it(
 
 
 def test_a_job_that_a_killed_run_had_sent_is_found_by_the_name_that_we_gave_it(
-    server: ModelServer, place: tuple[Path, Path], tmp_path: Path
+    server: ModelServer, place: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "pairs"
     server.job_state = "BATCH_STATE_FAILED"
@@ -598,9 +598,10 @@ def test_a_job_that_a_killed_run_had_sent_is_found_by_the_name_that_we_gave_it(
     (job,) = server.jobs.values()
     keys = [answer["metadata"]["key"] for answer in job["output"]["inlinedResponses"]["inlinedResponses"]]
     store = AnswerStore(answers_path(out))
-    # All that a run leaves that dies right after sending; that it asked in other groups does not matter.
+    # All that a run leaves that dies right after sending; the next one asks in other groups.
     sent = [SentQuestion(key, "google", "some-model", "some version", 1) for key in keys]
     store.note_batch(job["display_name"], sent)
     store.close()
+    monkeypatch.setattr(gemini_batch, "QUESTIONS_A_JOB", 5)
     run(place, out, "batch")
     assert len(server.jobs) == 1 and set(server.paid.values()) == {1}

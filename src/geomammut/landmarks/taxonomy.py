@@ -148,7 +148,9 @@ def why_hidden(tags: Tags) -> str | None:
     if _has(tags, "tunnel", None) or "underground" in (tags.get("location"), tags.get("parking")):
         return "underground"
     layer = tags.get("layer", "")
-    if layer.startswith("-") and layer[1:].strip().isdigit() and int(layer[1:]) > 0:
+    # Whole rivers are mapped below the bridges over them.
+    is_water = "waterway" in tags or tags.get("natural") == "water"
+    if layer.startswith("-") and layer[1:].strip().isdigit() and int(layer[1:]) > 0 and not is_water:
         return "underground"
     if any(_has(tags, key, _YES) for key in _GONE):
         return NOT_THERE
