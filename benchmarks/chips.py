@@ -3,7 +3,7 @@
     .venv/bin/pip install --target torchgeo_here torchgeo    # a folder of its own, so that nothing here changes
     .venv/bin/python benchmarks/chips.py --torchgeo torchgeo_here
 
-The COG is made once: 10,000 × 10,000 px, RGB, 0.5 m, in UTM, 512-pixel blocks, deflate (and JPEG with
+The COG is made once: 10,000 × 10,000 px (`--side`), RGB, 0.5 m, in UTM, 512-pixel blocks, deflate (and JPEG with
 `--compress jpeg`). Chips have 224 px and quality 90, on a grid without overlap; at the COG's own 0.5 m, and
 at 1.2 m, for which pixels are resampled. torchgeo reads chip after chip, as its sampler gives them, in one
 process; ours uses the machine's cores. Each runs in a process of its own, in turn, `--rounds` times; the best
@@ -23,23 +23,23 @@ from pathlib import Path
 
 import numpy as np
 
-SIDE, OWN_GSD, SIZE, QUALITY = 10_000, 0.5, 224, 90
+OWN_GSD, SIZE, QUALITY = 0.5, 224, 90
 GSDS = (OWN_GSD, 1.2)
 
 
-def make_cog(path: Path, compress: str) -> None:
+def make_cog(path: Path, compress: str, side: int) -> None:
     """Write a COG with structure at all scales, as land has, and the noise of a camera."""
     import rasterio
     from affine import Affine
     from rasterio.shutil import copy
 
     rng = np.random.default_rng(0)
-    land = np.zeros((SIDE, SIDE), np.float32)
+    land = np.zeros((side, side), np.float32)
     for step, contrast in ((250, 40), (50, 25), (10, 15), (2, 8)):
-        coarse = rng.normal(0, contrast, (SIDE // step, SIDE // step)).astype(np.float32)
+        coarse = rng.normal(0, contrast, (side // step, side // step)).astype(np.float32)
         land += coarse.repeat(step, axis=0).repeat(step, axis=1)
     place = Affine(OWN_GSD, 0, 500_037, 0, -OWN_GSD, 5_400_011.5)
-    profile = {"driver": "GTiff", "width": SIDE, "height": SIDE, "count": 3, "dtype": "uint8", "crs": "EPSG:32633"}
+    profile = {"driver": "GTiff", "width": side, "height": side, "count": 3, "dtype": "uint8", "crs": "EPSG:32633"}
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         plain = Path(folder) / "plain.tif"
         with rasterio.open(plain, "w", **profile, transform=place, tiled=True, photometric="RGB") as raster:
@@ -104,20 +104,22 @@ def main() -> None:
     parser.add_argument("--torchgeo", type=Path, help="folder that torchgeo was installed to")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "geomammut-chips")
     parser.add_argument("--compress", choices=["deflate", "jpeg"], default="deflate")
+    parser.add_argument("--side", type=int, default=10_000, help="of the COG, in pixels; a multiple of 250")
     parser.add_argument("--chips", type=int, default=2025)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--make-cog", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--measure", nargs=2, metavar=("KIND", "GSD"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    cog = arguments.work / f"{arguments.compress}.tif"
+    cog = arguments.work / f"{arguments.compress}-{arguments.side}" / "cog.tif"
     if arguments.measure:
         measure(arguments.measure[0], cog, float(arguments.measure[1]), arguments.chips)
         return
     if arguments.make_cog:
-        make_cog(cog, arguments.compress)
+        make_cog(cog, arguments.compress, arguments.side)
         return
     this = [sys.executable, "-W", "ignore", __file__, "--work", str(arguments.work), "--compress", arguments.compress]
-    arguments.work.mkdir(exist_ok=True)
+    this += ["--side", str(arguments.side)]
+    cog.parent.mkdir(parents=True, exist_ok=True)
     if not cog.exists():
         # Not in this process: the peak memory of a process begins at what its parent had.
         subprocess.run([*this, "--make-cog"], check=True)

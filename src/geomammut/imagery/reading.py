@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -66,11 +66,11 @@ class _Part:
     known: Validity
 
     def cut(self, window: tuple[int, int, int, int]) -> tuple[NDArray[Any], Validity]:
-        """Return [h, w, 3] and [h, w]."""
+        """Return [h, w, 3], a view, and [h, w]."""
         left, top, right, bottom = window
         here = np.s_[top - self.top : bottom - self.top, left - self.left : right - self.left]
         known = None if self.known is None or self.known[here].all() else self.known[here]
-        return np.ascontiguousarray(self.colours[here]), known
+        return self.colours[here], known
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ class ImageryReader:
         if part is not None and place.window is not None:
             colours, known = part.cut(place.window)
             if place.fits:
-                return colours, known
+                return np.ascontiguousarray(colours), known
             if known is None:
                 left, top, width, height = place.box
                 box = (left - place.window[0], top - place.window[1], width, height)
@@ -212,33 +212,11 @@ class ImageryReader:
             yield np.ascontiguousarray(colours[here]), None if known is None else known[here]
 
     def _read_warped(self, to_crs: Affine, width: int, height: int) -> tuple[NDArray[Any], Validity]:
-        columns, rows, pixel = self._seen_from(to_crs, width, height)
-        if len(columns) == 0:  # the raster's projection has no answer here
-            return np.zeros((height, width, 3), self._kind), np.zeros((height, width), bool)
-        is_right = columns > self.dataset.width / 2
-        turns = self.dataset.crs.is_geographic and abs(self.dataset.transform.a) * self.dataset.width > 180
-        if not (turns and np.ptp(columns) > self.dataset.width / 2):
-            return self._warp(columns, rows, pixel, to_crs, width, height)
-        # Here the raster, once around the globe, ends and begins: its two ends fill the window.
-        right = np.append(columns[is_right], self.dataset.width), np.append(rows[is_right], rows[is_right][-1:])
-        left = np.append(columns[~is_right], 0.0), np.append(rows[~is_right], rows[~is_right][-1:])
-        (colours, here), (others, there) = (self._warp(*end, pixel, to_crs, width, height) for end in (right, left))
-        if here is None or there is None:  # the other end only touches the window
-            return (colours, None) if here is None else (others, None)
-        return np.where(here[..., None], colours, others), here | there
-
-    def _warp(
-        self,
-        columns: NDArray[np.float64],
-        rows: NDArray[np.float64],
-        pixel: float,
-        to_crs: Affine,
-        width: int,
-        height: int,
-    ) -> tuple[NDArray[Any], Validity]:
-        """Return a window whose edges lie at these of the raster's pixels, one of which is `pixel` of its own."""
         own = self.dataset.transform
         planes = np.zeros((3, height, width), self._kind)
+        columns, rows, pixel = self._seen_from(to_crs, width, height)
+        if len(columns) == 0:  # the raster's projection has no answer here
+            return _channels_last(planes), np.zeros((height, width), bool)
         wanted = [columns.min(), rows.min(), columns.max(), rows.max()]
         shrink = max(1.0, pixel)
         margin = _MARGIN * shrink
@@ -279,11 +257,7 @@ class ImageryReader:
         x = np.append(edge * width, [width / 2, width / 2 + 1, width / 2])
         y = np.append(other * height, [height / 2, height / 2, height / 2 + 1])
         there = transform(self.crs, self.dataset.crs, to_crs.a * x + to_crs.c, to_crs.e * y + to_crs.f)
-        xs, ys = np.array(there[:2])
-        if self.dataset.crs.is_geographic:  # of the longitudes that name a place, that next to the raster
-            middle, _ = self.dataset.transform @ (self.dataset.width / 2, self.dataset.height / 2)
-            xs = xs - 360 * np.round((xs - middle) / 360)
-        columns, rows = ~self.dataset.transform @ np.array([xs, ys])
+        columns, rows = ~self.dataset.transform @ np.array(there[:2])
         known = np.isfinite(columns) & np.isfinite(rows)
         sides = np.hypot(columns[-2:] - columns[-3], rows[-2:] - rows[-3])
         pixel = float(sides.min()) if np.isfinite(sides).all() else 1.0
@@ -312,14 +286,20 @@ def open_reader(source: ImagerySource, resampling: ResamplingName, crs: str, gsd
     Raises:
         RasterioError: It cannot be opened (any more).
     """
-    with ExitStack() as stack:
-        dataset = stack.enter_context(open_dataset(source.dataset, source.drivers))
-        factors = dataset.overviews(source.bands[0]) if _is_upright(dataset, crs) else []
-        pixel = min(dataset.transform.a, -dataset.transform.e)
-        coarser = [level for level, factor in enumerate(factors) if factor * pixel <= gsd_m * _FINE_ENOUGH]
-        if coarser:
-            dataset = stack.enter_context(open_dataset(source.dataset, source.drivers, overview=coarser[-1]))
+    with open_dataset(source.dataset, source.drivers, overview=_overview_for(source, crs, gsd_m)) as dataset:
         yield ImageryReader(dataset, source, Resizing(Resampling[resampling]), crs, gsd_m)
+
+
+@lru_cache(maxsize=1024)
+def _overview_for(source: ImagerySource, crs: str, gsd_m: float) -> int | None:
+    """Return the coarsest overview that still resolves a grid which is a shift and a scale of the raster."""
+    with open_dataset(source.dataset, source.drivers) as dataset:
+        if not _is_upright(dataset, crs):
+            return None
+        pixel = min(dataset.transform.a, -dataset.transform.e)
+        factors = dataset.overviews(source.bands[0])
+        coarser = [level for level, factor in enumerate(factors) if factor * pixel <= gsd_m * _FINE_ENOUGH]
+        return max(coarser, key=lambda level: factors[level], default=None)
 
 
 def stretched(colours: NDArray[Any], limits: Sequence[tuple[float, float]]) -> Pixels:
