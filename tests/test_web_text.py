@@ -276,7 +276,7 @@ def test_a_text_scores_the_same_in_any_company(texts: list[str | None]) -> None:
     assert together == pytest.approx(classifier.score([(text or "").upper() for text in texts]), abs=1e-6)
 
 
-def test_ngrams_are_the_distinct_words_and_pairs_of_neighbours() -> None:
+def test_ngrams_are_the_words_and_pairs_of_neighbours() -> None:
     found = hashed_ngrams(pa.array(["Green field", None, "a field, green field", ""]))
     assert found.count == 4
     of = [set(found.buckets[found.texts == text].tolist()) for text in range(4)]

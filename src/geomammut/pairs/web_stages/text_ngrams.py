@@ -19,11 +19,11 @@ _IN_WORD = np.array([byte > 127 or chr(byte).isalnum() for byte in range(256)])
 
 @dataclass(frozen=True)
 class NGrams:
-    """Each distinct n-gram of each text once.
+    """The n-grams of some texts, as often as they stand there.
 
     Attributes:
-        buckets: [M] in 0 … BUCKETS - 1, in the order of their texts.
-        texts: [M] the text of each, ascending.
+        buckets: [M] in 0 … BUCKETS - 1.
+        texts: [M] the text of each.
         weights: [M] 1/√(number of n-grams of that text), so that long texts do not weigh more.
         count: Number of texts, those without words counted.
     """
@@ -45,12 +45,11 @@ def hashed_ngrams(texts: pa.Array) -> NGrams:
     owners = np.searchsorted(ends, starts, "right") - 1
     together = owners[1:] == owners[:-1]
     pairs = _mix(hashes[:-1] * _MULTIPLIER + hashes[1:])[together]
-    places = np.concatenate([hashes, pairs]) >> _BUCKET_SHIFT
-    keys = np.unique(np.concatenate([owners, owners[1:][together]]) * BUCKETS + places.astype(np.int64))
-    of_text = keys // BUCKETS
+    buckets = (np.concatenate([hashes, pairs]) >> _BUCKET_SHIFT).astype(np.int64)
+    of_text = np.concatenate([owners, owners[1:][together]])
     sizes = np.bincount(of_text, minlength=len(column))
     weights = (1 / np.sqrt(np.maximum(sizes, 1))).astype(np.float32)
-    return NGrams(keys % BUCKETS, of_text, weights[of_text], len(column))
+    return NGrams(buckets, of_text, weights[of_text], len(column))
 
 
 def _word_starts(letters: NDArray[np.uint8], ends: NDArray[np.int64]) -> NDArray[np.int64]:

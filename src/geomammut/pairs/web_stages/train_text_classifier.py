@@ -149,10 +149,11 @@ def _split(positives: list[str], negatives: list[str], seed: int) -> tuple[Label
 def _fit(texts: list[str], truth: NDArray[np.bool_]) -> tuple[NDArray[np.float32], float]:
     """Return weights [BUCKETS] and bias that minimise the balanced log loss + L2 · |weights|²."""
     ngrams: NGrams = hashed_ngrams(pa.array(texts, pa.large_string()))
-    used, place = np.unique(ngrams.buckets, return_inverse=True)
+    by_text = np.argsort(ngrams.texts, kind="stable")
+    used, place = np.unique(ngrams.buckets[by_text], return_inverse=True)
     inputs = torch.from_numpy(place)
-    starts = torch.from_numpy(np.searchsorted(ngrams.texts, np.arange(ngrams.count)))
-    shares = torch.from_numpy(ngrams.weights)
+    starts = torch.from_numpy(np.searchsorted(ngrams.texts[by_text], np.arange(ngrams.count)))
+    shares = torch.from_numpy(ngrams.weights[by_text])
     target = torch.from_numpy(truth.astype(np.float32))
     balance = torch.where(target > 0, 0.5 / target.sum(), 0.5 / (1 - target).sum())
     weights = torch.zeros(len(used), 1, requires_grad=True)
