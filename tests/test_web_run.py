@@ -159,18 +159,26 @@ def test_ray_changes_no_byte(made: Path, table: Path, tmp_path: Path) -> None:
     assert same(made, tmp_path / "pairs")
 
 
-def test_a_killed_run_goes_on_where_it_stood(made: Path, table: Path, tmp_path: Path, web: Web) -> None:
+def test_a_killed_run_goes_on_and_no_answered_url_is_asked_again(
+    made: Path, table: Path, tmp_path: Path, web: Web
+) -> None:
     web.wait_s = 0.05
+    urls = {path for path in web.pictures} | {f"/{number}.jpg" for number in range(0, PICTURES, 10)}
     for asked in (5, 40, 75):
         process = start(table, tmp_path / "pairs", "--partition", "20")
-        while sum(web.asked.values()) < asked:
+        while sum(web.asked[url] for url in urls) < asked:
             assert process.poll() is None, process.communicate()[1]
             time.sleep(0.005)
         process.kill()
         process.wait()
     ended_well(start(table, tmp_path / "pairs", "--partition", "20"))
     assert same(made, tmp_path / "pairs")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["pairs"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pairs", "pairs.fetched"]
+    once = {url: web.asked[url] for url in urls}
+    assert min(once.values()) == 1
+    assert sum(once.values()) <= len(urls) + 3 * 16  # what was on its way when the process died
+    ended_well(start(table, tmp_path / "pairs", "--partition", "30", "--no-leakage-guard"))
+    assert {url: web.asked[url] for url in urls} == once
 
 
 def test_explain_tells_the_way_of_a_row(made: Path, web: Web, capsys: pytest.CaptureFixture[str]) -> None:

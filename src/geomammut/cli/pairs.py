@@ -140,6 +140,16 @@ def pairs_web(
             help="Judges the images: folder of web train-classifier, or a model as for --model.", show_default=False
         ),
     ] = None,
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(help="A pair set whose images are not wanted again; repeat for more.", exists=True),
+    ] = None,
+    leakage_guard: Annotated[
+        bool,
+        typer.Option(
+            "--leakage-guard/--no-leakage-guard", help="Drop what is nearly an image of a registered benchmark."
+        ),
+    ] = True,
     writer: Annotated[
         Literal["google", "openai"] | None,
         typer.Option(help="Writes new captions, the alt-text as a hint: Gemini, any OpenAI-compatible server."),
@@ -180,6 +190,8 @@ def pairs_web(
         text_column=text_column,
         text_classifier=text_classifier,
         classifier=classifier,
+        against=against or (),
+        leakage_guard=leakage_guard,
         writer=writer,
         model=model,
         batch=batch,

@@ -1,36 +1,40 @@
 """`pairs web`: keep, of a table of urls and alt-texts, the images taken from above.
 
 The stages are in `web_stages`, here in their order, from the cheapest to the dearest: text, alt-text, fetch,
-image, classifier (if one is given), duplicates. What a row's words can decide is decided before anything
+image, classifier (if one is given), duplicates, leakage. What a row's words can decide is decided before anything
 is fetched. Every row of the input is accounted for in `decisions.parquet` beside the pairs.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from geomammut import __version__
 from geomammut.errors import UserError
 from geomammut.files import content_id, whole_folder
+from geomammut.pairs.benchmark_register import benchmarks_list
 from geomammut.pairs.daft_runner import run_on
 from geomammut.pairs.pair_set import Funnel, Pair, write_pair_set
 from geomammut.pairs.run_folder import RunFolder, file_state
 from geomammut.pairs.web_card import card, nothing_left, record, record_captions
 from geomammut.pairs.web_decisions import DECISIONS, Reasons, decide
 from geomammut.pairs.web_explain import explain_row
-from geomammut.pairs.web_programs import cleaned, image_judge
+from geomammut.pairs.web_programs import cleaned, close_fetcher, image_judge
 from geomammut.pairs.web_recaption import recaptioned
-from geomammut.pairs.web_run import WebRun
+from geomammut.pairs.web_run import Plan, WebRun
 from geomammut.pairs.web_stages.duplicates import near_duplicates
 from geomammut.pairs.web_stages.input_files import is_address
 from geomammut.pairs.web_stages.inputs import read_web_inputs, sources
+from geomammut.pairs.web_stages.leakage import copies_of, leaks
 from geomammut.pairs.web_stages.text import RULES, text_stage
 from geomammut.pairs.web_stages.text_classifier import WEIGHTS, load_text_classifier
-from geomammut.pairs.writers.writer import WriterOptions, open_model_writer
+from geomammut.pairs.writers.writer import ModelWriter, WriterOptions, open_model_writer
 
-STAGES = ("read", "text", "alt-text", "fetch", "image", "classifier", "duplicates")
+STAGES = ("read", "text", "alt-text", "fetch", "image", "classifier", "duplicates", "leakage")
 
 
 def pairs_web(
@@ -41,6 +45,8 @@ def pairs_web(
     text_column: str | None = None,
     text_classifier: Path | None = None,
     classifier: str | None = None,
+    against: Sequence[Path] = (),
+    leakage_guard: bool = True,
     writer: Literal["google", "openai"] | None = None,
     model: str | None = None,
     batch: bool = False,
@@ -58,9 +64,10 @@ def pairs_web(
 ) -> Path:
     """Filter urls and alt-texts of the web into a pair set of images taken from above.
 
-    The images are worked on partition by partition, each by a Daft program, in this process or on Ray. Finished
-    steps and partitions are kept in a hidden folder beside `out`, and the same call goes on where a killed
-    one stood. Neither the partitions nor where they are worked on change a byte of the result.
+    The answers of the web are kept in `OUT.fetched` beside `out`: an answered url is never asked again, by no
+    later run either. The images are worked on partition by partition, each by a Daft program, in this process or
+    on Ray. Finished steps and partitions are kept in a hidden folder beside `out`, and the same call goes on where
+    a killed one stood. Neither the partitions nor where they are worked on change a byte of the result.
 
     Args:
         inputs: Tables (Parquet, CSV, TSV, JSONL) with a url and an alt-text column, WebDataset shards, Common Crawl
@@ -73,6 +80,8 @@ def pairs_web(
         text_classifier: Folder of a text classifier, which keeps rows without a keyword too that it is sure of.
         classifier: Also judges the images: a folder of `geomammut web train-classifier`, or a model (directory,
             hub id, `open_clip:NAME/TAG`), which is asked zero-shot.
+        against: Pair sets; images that are near-duplicates of theirs are dropped.
+        leakage_guard: Drop near-duplicates of the registered benchmarks' images (see `benchmarks_add`).
         writer: Writes new captions, with the alt-text as a hint: `google` (Gemini; key in GEMINI_API_KEY) or `openai`
             (any compatible server; key in OPENAI_API_KEY, address in OPENAI_BASE_URL). Its answers are kept in
             `OUT.answers.sqlite` beside `out`, and no run pays for one twice.
@@ -120,6 +129,7 @@ def pairs_web(
         if classifier is not None:
             image_judge(classifier)
         text_judge = None if text_classifier is None else load_text_classifier(text_classifier)
+        guarded = benchmarks_list() if leakage_guard else []
         run_on(ray)
         rows = read_web_inputs(inputs, url_column, text_column)
         folder = RunFolder(
@@ -131,43 +141,73 @@ def pairs_web(
                 "rules": content_id(RULES.read_bytes()),
                 "text_classifier": None if text_classifier is None else file_state(Path(text_classifier) / WEIGHTS),
                 "classifier": classifier,
+                "against": [file_state(Path(each) / "pairs.parquet") for each in against],
+                "benchmarks": [file_state(each.file) for each in guarded],
                 "partition": partition,
             },
         )
         run = WebRun(folder)
         plan = run.plan(cleaned(text_stage(rows, text_judge)), partition)
         run.find_repeats(plan)
-        run.look(plan, classifier)
+        answers = out.with_name(f"{out.name}.fetched")
+        stack.callback(close_fetcher, answers)
+        run.look(plan, answers, classifier)
         run.drop(plan, "duplicates", near_duplicates, "duplicates", "near-duplicate")
+        if against:
+            copies = partial(copies_of, pair_sets=against)
+            run.drop(plan, "copies", copies, "duplicates", "near-duplicate in another pair set")
+        if leakage_guard:
+            run.drop(plan, "leaks", leaks, "leakage", "near-duplicate of a benchmark's image")
 
-        funnel, reasons, written = Funnel(), Reasons(), Counter[str]()
-        names = [given if is_address(given) else Path(given).name for given in map(str, inputs)]
         given = {"text classifier": text_classifier, "classifier": classifier}
-        judges = {what: str(name) for what, name in given.items() if name is not None}
-        stages = [stage for stage in STAGES if stage != "classifier" or classifier is not None]
-
-        def pairs() -> Iterator[Pair]:
-            kept = (_pair(row, jpeg, judges) for row, jpeg in decide(run, plan, folder.path / DECISIONS, reasons))
-            some = False
-            for pair in kept if recaptioner is None else recaptioned(kept, recaptioner, written):
-                some = True
-                yield pair
-            record(funnel, stages, plan.rows, reasons)
-            if not some:
-                folder.remove()
-                raise UserError(nothing_left(names, funnel))
-            if recaptioner is not None:
-                record_captions(funnel, recaptioner, written)
-
-        with whole_folder(out) as whole:
-            write_pair_set(whole, pairs(), funnel=funnel, card="The counts follow when the set is whole.")
-            (whole / "card.md").write_text(card(names, judges, funnel, recaptioner), encoding="utf-8")
-            (folder.path / DECISIONS).replace(whole / DECISIONS)
+        asked = {"classifier": classifier is not None, "leakage": leakage_guard}
+        about = _About(
+            inputs=[str(each) if is_address(str(each)) else Path(each).name for each in inputs],
+            stages=[stage for stage in STAGES if asked.get(stage, True)],
+            judges={what: str(name) for what, name in given.items() if name is not None},
+            guarded=[each.name for each in guarded],
+            recaptioner=recaptioner,
+        )
+        _write(out, folder, run, plan, about)
         folder.remove()
     return out
 
 
-def _pair(row: dict[str, Any], jpeg: bytes, judges: dict[str, str]) -> Pair:
+@dataclass(frozen=True)
+class _About:
+    """What the set says of itself: what was read, which stages it went through, by whom judged and captioned."""
+
+    inputs: Sequence[str]
+    stages: Sequence[str]
+    judges: Mapping[str, str]
+    guarded: Sequence[str]
+    recaptioner: ModelWriter | None
+
+
+def _write(out: Path, folder: RunFolder, run: WebRun, plan: Plan, about: _About) -> None:
+    funnel, reasons, written = Funnel(), Reasons(), Counter[str]()
+
+    def pairs() -> Iterator[Pair]:
+        kept = (_pair(row, jpeg, about.judges) for row, jpeg in decide(run, plan, folder.path / DECISIONS, reasons))
+        some = False
+        for pair in kept if about.recaptioner is None else recaptioned(kept, about.recaptioner, written):
+            some = True
+            yield pair
+        record(funnel, about.stages, plan.rows, reasons)
+        if not some:
+            folder.remove()
+            raise UserError(nothing_left(about.inputs, funnel))
+        if about.recaptioner is not None:
+            record_captions(funnel, about.recaptioner, written)
+
+    with whole_folder(out) as whole:
+        write_pair_set(whole, pairs(), funnel=funnel, card="The counts follow when the set is whole.")
+        text = card(about.inputs, about.judges, funnel, about.guarded, about.recaptioner)
+        (whole / "card.md").write_text(text, encoding="utf-8")
+        (folder.path / DECISIONS).replace(whole / DECISIONS)
+
+
+def _pair(row: dict[str, Any], jpeg: bytes, judges: Mapping[str, str]) -> Pair:
     recorded = ("row", "alt_text", "keyword", "text_score", "language", "aerial_probability")
     provenance = {"writer": "alt-text", **{name: row[name] for name in recorded if row[name] is not None}, **judges}
     return Pair(

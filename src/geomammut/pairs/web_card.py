@@ -46,13 +46,20 @@ def nothing_left(inputs: Sequence[str], funnel: Funnel) -> str:
     return f"no pair is left of {', '.join(inputs)}: {'; '.join(losses)}; {advice}"
 
 
-def card(inputs: Sequence[str], judges: Mapping[str, str], funnel: Funnel, writer: ModelWriter | None = None) -> str:
+def card(
+    inputs: Sequence[str],
+    judges: Mapping[str, str],
+    funnel: Funnel,
+    guarded: Sequence[str],
+    writer: ModelWriter | None = None,
+) -> str:
     """Return the text of `card.md`.
 
     Args:
         inputs: What was read.
         judges: Who judged besides the rules, such as {"classifier": "aerial"}.
         funnel: The steps, all of them.
+        guarded: Names of the benchmarks whose images are not in the set.
         writer: Who wrote new captions, if anybody did.
     """
     steps = "\n".join(
@@ -80,6 +87,14 @@ Images are JPEG, at most {STORED_SIDE} pixels a side. What became of every row i
 |---|---|---|---|
 {steps}
 
+**Benchmarks.** {_guard(guarded)}
+
 **Licence.** Images and texts belong to those who published them; each pair's `url` says where. This set
 grants no right to them.
 """
+
+
+def _guard(guarded: Sequence[str]) -> str:
+    if not guarded:
+        return "No benchmark was held against this set: it may hold images that models are measured on."
+    return f"No image here is a near-duplicate of one of {', '.join(guarded)}."

@@ -1,11 +1,11 @@
 """The stages of `pairs web` as Daft programs, in this process or on Ray: each only adds columns to its rows."""
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache, partial
 from pathlib import Path
-from threading import BoundedSemaphore
+from threading import BoundedSemaphore, Lock
 from typing import Any
 
 import daft
@@ -19,11 +19,11 @@ from PIL import Image
 from geomammut.files import content_id
 from geomammut.pairs.web_stages.alt_text import clean_alt_text, language_of
 from geomammut.pairs.web_stages.dropped import Dropped
-from geomammut.pairs.web_stages.fetch import fetch
+from geomammut.pairs.web_stages.fetch import Fetcher
+from geomammut.pairs.web_stages.fetched import Answer, FetchedStore
 from geomammut.pairs.web_stages.image import read_image
 from geomammut.pairs.web_stages.inputs import read_input_image
 
-DOWNLOADS = 16  # at a time, in each process
 DECODERS = 4  # images decoded at a time, in each process: each may take 200 MB
 
 _LEFT = [("stage", pa.string()), ("reason", pa.string()), ("detail", pa.string())]
@@ -40,8 +40,6 @@ _LOOKED = pa.struct(
     ]
 )
 _JUDGED = pa.struct([("aerial_probability", pa.float64()), *_LEFT])
-
-_decoders = BoundedSemaphore(DECODERS)
 
 
 def _type(struct: pa.StructType) -> DataType:
@@ -103,11 +101,12 @@ def _spread(values: pa.StructArray, places: NDArray[np.int64], count: int) -> pa
     return pa.StructArray.from_arrays([field.take(chosen) for field in values.flatten()], fields=list(values.type))
 
 
-def looked_at(candidates: daft.DataFrame) -> daft.DataFrame:
-    """Fetch and judge the images of candidates, DOWNLOADS at a time.
+def looked_at(candidates: daft.DataFrame, store: Path) -> daft.DataFrame:
+    """Fetch and judge the images of candidates.
 
     Args:
         candidates: `row`, `url`, `caption`, and in `image` where those lie that came with the input.
+        store: Of the web's answers; see `FetchedStore`.
 
     Returns:
         `row` and `caption`; where a stage dropped it `stage`, `reason` and `detail`, else `jpeg`, `width`, `height`,
@@ -116,24 +115,51 @@ def looked_at(candidates: daft.DataFrame) -> daft.DataFrame:
 
     @daft.func.batch(return_dtype=_type(_LOOKED), unnest=True, use_process=False)
     def look(url: daft.Series, caption: daft.Series, image: daft.Series) -> pa.StructArray:
-        with warnings.catch_warnings(), ThreadPoolExecutor(DOWNLOADS) as pool:
+        urls, captions, images = url.to_pylist(), caption.to_pylist(), image.to_pylist()
+        found: list[Future[dict[str, Any]]] = [Future() for _ in urls]
+        waiting = BoundedSemaphore(2 * DECODERS)  # what was fetched waits in memory
+        with warnings.catch_warnings(), ThreadPoolExecutor(DECODERS) as pool:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             warnings.filterwarnings("ignore", module="PIL")  # of metadata it cannot read: the image counts
-            columns = (column.to_pylist() for column in (url, caption, image))
-            return pa.array(pool.map(_look, *columns), _LOOKED)
+            for place, answer in _answers(urls, images, store):
+                waiting.acquire()
+                found[place] = pool.submit(_look, answer, captions[place])
+                found[place].add_done_callback(lambda _: waiting.release())
+                del answer
+            return pa.array([each.result() for each in found], _LOOKED)
 
     return candidates.select("row", "caption", look(col("url"), col("caption"), col("image")))
 
 
-def _look(url: str | None, caption: str, image: Mapping[str, Any] | None) -> dict[str, Any]:
+def _answers(
+    urls: Sequence[str | None], images: Sequence[Mapping[str, Any] | None], store: Path
+) -> Iterator[tuple[int, Callable[[], bytes]]]:
+    """Yield, in any order, each image's place and what gives its bytes, or raises Dropped."""
+    asked = []
+    for place, (url, image) in enumerate(zip(urls, images, strict=True)):
+        if image is not None:
+            yield place, partial(read_input_image, image)
+        elif url:
+            asked.append(place)
+        else:
+            yield place, partial(_given, Dropped("no url"))
+    if asked:
+        for number, answer in _fetcher(store).fetch_all([str(urls[place]) for place in asked]):
+            yield asked[number], partial(_given, answer)
+
+
+def _given(answer: Answer) -> bytes:
+    if isinstance(answer, Dropped):
+        raise answer
+    return answer
+
+
+def _look(read: Callable[[], bytes], caption: str) -> dict[str, Any]:
     stage = "fetch"
     try:
-        if image is None and not url:
-            raise Dropped("no url")
-        data = fetch(str(url), Path()) if image is None else read_input_image(image)
+        data = read()
         stage = "image"
-        with _decoders:
-            seen = read_image(data)
+        seen = read_image(data)
     except Dropped as dropped:
         return _left(stage, dropped)
     return {
@@ -144,6 +170,28 @@ def _look(url: str | None, caption: str, image: Mapping[str, Any] | None) -> dic
         "fingerprint": seen.fingerprint,
         "id": content_id(seen.jpeg, caption),
     }
+
+
+_fetchers: dict[Path, tuple[FetchedStore, Fetcher]] = {}
+_fetchers_lock = Lock()
+
+
+def _fetcher(store: Path) -> Fetcher:
+    """Return this process's only fetcher with that store: it knows how the hosts want to be treated."""
+    with _fetchers_lock:
+        if store not in _fetchers:
+            answers = FetchedStore(store)
+            _fetchers[store] = answers, Fetcher(answers)
+        return _fetchers[store][1]
+
+
+def close_fetcher(store: Path) -> None:
+    """Let this process ask the web no more, until it is asked to again."""
+    with _fetchers_lock:
+        if store in _fetchers:
+            answers, fetcher = _fetchers.pop(store)
+            fetcher.close()
+            answers.close()
 
 
 def classified(looked: daft.DataFrame, classifier: str) -> daft.DataFrame:

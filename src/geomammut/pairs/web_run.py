@@ -28,6 +28,7 @@ from geomammut.progress import progress_bar
 
 STRETCH = 2**17  # rows whose words are in memory at a time
 _URLS = 2**21  # compared at a time
+_ROWS_A_TASK = 512  # of a partition, on a cluster
 
 JUDGED_SCHEMA = pa.schema(
     [
@@ -72,7 +73,7 @@ FOUND_SCHEMA = pa.schema(
     ]
 )
 # Which rows are dropped for what other rows or other sets hold, in this order.
-VERDICTS = ("repeats", "duplicates", "leaks")
+VERDICTS = ("repeats", "duplicates", "copies", "leaks")
 
 
 @dataclass(frozen=True)
@@ -137,14 +138,14 @@ class WebRun:
             tables.append(_repeats(here.where(col("source").not_null())).to_arrow())
         self._write_found("repeats", tables, "fetch", "repeated url")
 
-    def look(self, plan: Plan, classifier: str | None) -> None:
-        """Fetch and judge the images of all partitions."""
+    def look(self, plan: Plan, store: Path, classifier: str | None) -> None:
+        """Fetch and judge the images of all partitions; the web's answers are kept in `store`."""
         with progress_bar() as bar:
             task = bar.add_task("fetching images", total=plan.candidates)
             for partition in plan.partitions:
                 step = _part(partition.number)
                 if not self._run.has(step):
-                    looked = looked_at(self._asked(partition))
+                    looked = looked_at(self._asked(partition), store)
                     if classifier is not None:
                         looked = classified(looked, classifier)
                     with self._run.finish(step) as path:
@@ -154,7 +155,11 @@ class WebRun:
     def _asked(self, partition: Partition) -> daft.DataFrame:
         candidates = daft.read_parquet(str(self._run.path / "words" / _partition_file(partition.number)))
         repeats = self.found("repeats", partition.first, partition.last)
-        return candidates if not repeats else candidates.where(~col("row").is_in(repeats["row"].to_pylist()))
+        if repeats:
+            candidates = candidates.where(~col("row").is_in(repeats["row"].to_pylist()))
+        if daft.get_or_infer_runner_type() == "ray":  # else it would be one task
+            candidates = candidates.into_partitions(-(-partition.rows // _ROWS_A_TASK))
+        return candidates
 
     def looked(self, partition: Partition) -> pa.Table:
         """Return what became of a partition's rows whose url no other row has (LOOKED_SCHEMA), in their order."""
