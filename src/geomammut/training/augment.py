@@ -7,11 +7,9 @@ import threading
 
 import numpy as np
 import simplejpeg
-import torch
 from cykooz_resizer import CropBox, FilterType, ImageData, PixelType, ResizeAlg, ResizeOptions, Resizer
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from geomammut.pictures import open_picture
 from geomammut.training.recipe import AugmentPart
@@ -48,8 +46,8 @@ class Augment:
     ) -> None:
         self.part = part
         self.image_size = image_size
-        self._mean = torch.tensor(mean).view(3, 1, 1) * 255
-        self._std = torch.tensor(std).view(3, 1, 1) * 255
+        self._scale = [np.float32(1 / (255 * deviation)) for deviation in std]
+        self._shift = [np.float32(middle / deviation) for middle, deviation in zip(mean, std, strict=True)]
         self._own = threading.local()
 
     def __call__(self, picture: bytes, caption: str, generator: np.random.Generator) -> Pixels:
@@ -64,9 +62,11 @@ class Augment:
                 crop = crop[:, ::-1]
         return crop
 
-    def normalized(self, pixels: Pixels) -> Tensor:
-        """Return float32 [B, 3, S, S] of uint8 [B, S, S, 3], as the model takes it."""
-        return (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() - self._mean) / self._std
+    def normalize(self, pixels: Pixels, image: NDArray[np.float32]) -> None:
+        """Write pixels [S, S, 3] into `image` [3, S, S], as the model takes it."""
+        for channel, (scale, shift) in enumerate(zip(self._scale, self._shift, strict=True)):
+            np.multiply(pixels[..., channel], scale, out=image[channel])
+            image[channel] -= shift
 
     def _cropped(self, picture: bytes, share: float, x: float, y: float) -> Pixels:
         """Resize a square of `share` of the shorter side, at `x`, `y` in 0..1 of the room that is left."""

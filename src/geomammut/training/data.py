@@ -9,12 +9,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from geomammut.errors import UserError
 from geomammut.pairs.pair_set import PairSet
 from geomammut.pictures import UNREADABLE
-from geomammut.training.augment import Augment, Pixels
+from geomammut.training.augment import Augment
+
+Images = NDArray[np.float32]
 
 _AHEAD = 3  # batches prepared while a step runs
 
@@ -68,7 +71,6 @@ def sample_order(sizes: Mapping[str, int], mix: Mapping[str, float], samples: in
 
 
 class _Sample(NamedTuple):
-    pixels: Pixels
     caption: str
     landmarks: list[dict[str, Any]]
     source: str
@@ -122,15 +124,18 @@ class BatchLoader:
     def batches(self, first_step: int) -> Iterator[Batch]:
         """Yield the batches of steps `first_step`, `first_step` + 1, … of the stage."""
         if not self.workers:
-            yield from (self._batch(step, self._samples(self._places(step))) for step in range(first_step, len(self)))
+            for step in range(first_step, len(self)):
+                images = self._room()
+                yield self._batch(step, images, self._samples(self._places(step), images))
             return
         pool = ThreadPoolExecutor(self.workers, thread_name_prefix="batches")
-        waiting: deque[tuple[int, list[Future[list[_Sample]]]]] = deque()
+        waiting: deque[tuple[int, Images, list[Future[list[_Sample]]]]] = deque()
         try:
             for step in range(first_step, len(self)):
-                places = self._places(step)
-                shares = [places[worker :: self.workers] for worker in range(self.workers)]
-                waiting.append((step, [pool.submit(self._samples, share) for share in shares if share]))
+                places, images = self._places(step), self._room()
+                shares = [slice(worker, None, self.workers) for worker in range(min(self.workers, len(places)))]
+                tasks = [pool.submit(self._samples, places[share], images[share]) for share in shares]
+                waiting.append((step, images, tasks))
                 if len(waiting) > _AHEAD:
                     yield self._gathered(*waiting.popleft())
             while waiting:
@@ -141,12 +146,16 @@ class BatchLoader:
     def _places(self, step: int) -> list[int]:
         return [step * self.batch_size + row for row in self.rows]
 
-    def _gathered(self, step: int, shares: list[Future[list[_Sample]]]) -> Batch:
-        parts = [share.result() for share in shares]
-        return self._batch(step, [parts[row % len(parts)][row // len(parts)] for row in range(len(self.rows))])
+    def _room(self) -> Images:
+        return np.empty((len(self.rows), 3, self.augment.image_size, self.augment.image_size), np.float32)
 
-    def _batch(self, step: int, samples: Sequence[_Sample]) -> Batch:
-        pixels, captions, landmarks, sources = zip(*samples, strict=True)
+    def _gathered(self, step: int, images: Images, shares: list[Future[list[_Sample]]]) -> Batch:
+        parts = [share.result() for share in shares]
+        samples = [parts[row % len(parts)][row // len(parts)] for row in range(len(self.rows))]
+        return self._batch(step, images, samples)
+
+    def _batch(self, step: int, images: Images, samples: Sequence[_Sample]) -> Batch:
+        captions, landmarks, sources = zip(*samples, strict=True)
         kept = boxes = None
         if self.patches is not None or self.crop_positions:
             generators = [np.random.default_rng((self.seed, place, 1)) for place in self._places(step)]
@@ -156,13 +165,13 @@ class BatchLoader:
                 kept = torch.from_numpy(np.stack(chosen))
             if self.crop_positions:
                 boxes = torch.tensor([_position_box(generator) for generator in generators])
-        images = self.augment.normalized(np.stack(pixels))
-        return Batch(images, list(captions), list(landmarks), list(sources), kept, boxes)
+        return Batch(torch.from_numpy(images), list(captions), list(landmarks), list(sources), kept, boxes)
 
-    def _samples(self, places: Sequence[int]) -> list[_Sample]:
-        return [self._sample(place) for place in places]
+    def _samples(self, places: Sequence[int], images: Images) -> list[_Sample]:
+        return [self._sample(place, image) for place, image in zip(places, images, strict=True)]
 
-    def _sample(self, place: int) -> _Sample:
+    def _sample(self, place: int, image: Images) -> _Sample:
+        """Write the sample's pixels into `image` [3, S, S]."""
         generator = np.random.default_rng((self.seed, place))
         for attempt in range(100):
             name, index = self.order[(place + attempt * self.batch_size) % len(self.order)]
@@ -174,7 +183,8 @@ class BatchLoader:
                 self.corrupt[name] += 1
                 logger.warning("pair %s of %s is corrupt and is replaced: %s", index, name, str(error).splitlines()[0])
                 continue
-            return _Sample(pixels, caption, self._landmarks[name][index], name)
+            self.augment.normalize(pixels, image)
+            return _Sample(caption, self._landmarks[name][index], name)
         raise UserError(f"100 pairs in a row cannot be decoded; run `geomammut pairs check` on {', '.join(self.sets)}")
 
 
