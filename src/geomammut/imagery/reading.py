@@ -212,11 +212,33 @@ class ImageryReader:
             yield np.ascontiguousarray(colours[here]), None if known is None else known[here]
 
     def _read_warped(self, to_crs: Affine, width: int, height: int) -> tuple[NDArray[Any], Validity]:
-        own = self.dataset.transform
-        planes = np.zeros((3, height, width), self._kind)
         columns, rows, pixel = self._seen_from(to_crs, width, height)
         if len(columns) == 0:  # the raster's projection has no answer here
-            return _channels_last(planes), np.zeros((height, width), bool)
+            return np.zeros((height, width, 3), self._kind), np.zeros((height, width), bool)
+        is_right = columns > self.dataset.width / 2
+        turns = self.dataset.crs.is_geographic and abs(self.dataset.transform.a) * self.dataset.width > 180
+        if not (turns and np.ptp(columns) > self.dataset.width / 2):
+            return self._warp(columns, rows, pixel, to_crs, width, height)
+        # Here the raster, once around the globe, ends and begins: its two ends fill the window.
+        right = np.append(columns[is_right], self.dataset.width), np.append(rows[is_right], rows[is_right][-1:])
+        left = np.append(columns[~is_right], 0.0), np.append(rows[~is_right], rows[~is_right][-1:])
+        (colours, here), (others, there) = (self._warp(*end, pixel, to_crs, width, height) for end in (right, left))
+        if here is None or there is None:  # the other end only touches the window
+            return (colours, None) if here is None else (others, None)
+        return np.where(here[..., None], colours, others), here | there
+
+    def _warp(
+        self,
+        columns: NDArray[np.float64],
+        rows: NDArray[np.float64],
+        pixel: float,
+        to_crs: Affine,
+        width: int,
+        height: int,
+    ) -> tuple[NDArray[Any], Validity]:
+        """Return a window whose edges lie at these of the raster's pixels, one of which is `pixel` of its own."""
+        own = self.dataset.transform
+        planes = np.zeros((3, height, width), self._kind)
         wanted = [columns.min(), rows.min(), columns.max(), rows.max()]
         shrink = max(1.0, pixel)
         margin = _MARGIN * shrink
@@ -257,7 +279,11 @@ class ImageryReader:
         x = np.append(edge * width, [width / 2, width / 2 + 1, width / 2])
         y = np.append(other * height, [height / 2, height / 2, height / 2 + 1])
         there = transform(self.crs, self.dataset.crs, to_crs.a * x + to_crs.c, to_crs.e * y + to_crs.f)
-        columns, rows = ~self.dataset.transform @ np.array(there[:2])
+        xs, ys = np.array(there[:2])
+        if self.dataset.crs.is_geographic:  # of the longitudes that name a place, that next to the raster
+            middle, _ = self.dataset.transform @ (self.dataset.width / 2, self.dataset.height / 2)
+            xs = xs - 360 * np.round((xs - middle) / 360)
+        columns, rows = ~self.dataset.transform @ np.array([xs, ys])
         known = np.isfinite(columns) & np.isfinite(rows)
         sides = np.hypot(columns[-2:] - columns[-3], rows[-2:] - rows[-3])
         pixel = float(sides.min()) if np.isfinite(sides).all() else 1.0
