@@ -20,7 +20,6 @@ from geomammut.errors import UserError
 from geomammut.pairs.pair_set import PairSet
 from geomammut.pairs.web import pairs_web
 from geomammut.pairs.web_stages.dropped import Dropped
-from geomammut.pairs.web_stages.fetch import fetch
 from geomammut.pairs.web_stages.image import read_image
 
 
@@ -243,12 +242,13 @@ def test_same_table_gives_same_bytes_whatever_the_order_of_answers(
     table = make_web(tmp_path / "web")
     first = pairs_web([table], tmp_path / "first")
     from geomammut.pairs import web_programs
+    from geomammut.pairs.web_stages.inputs import read_input_image
 
-    def slowly(url: str, folder: Path) -> bytes:
-        time.sleep(zlib.crc32(url.encode()) % 7 / 50)
-        return fetch(url, folder)
+    def slowly(image: dict[str, object]) -> bytes:
+        time.sleep(zlib.crc32(str(image["file"]).encode()) % 7 / 50)
+        return read_input_image(image)
 
-    monkeypatch.setattr(web_programs, "fetch", slowly)
+    monkeypatch.setattr(web_programs, "read_input_image", slowly)
     second = pairs_web([table], tmp_path / "second")
     for path in first.iterdir():
         assert path.read_bytes() == (second / path.name).read_bytes(), path.name
