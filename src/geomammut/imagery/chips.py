@@ -246,7 +246,8 @@ def count_cells(sources: Sequence[ImagerySource], *, size: int, gsd_m: float, ar
 
 def encode_jpeg(pixels: Pixels, quality: int = JPEG_QUALITY) -> bytes:
     """Return uint8 [H, W, 3] as a JPEG file."""
-    return simplejpeg.encode_jpeg(pixels, quality, colorspace="RGB", colorsubsampling="420")
+    jpeg: bytes = simplejpeg.encode_jpeg(pixels, quality, colorspace="RGB", colorsubsampling="420")
+    return jpeg
 
 
 def _kept(outcomes: list[Chip | str], dropped: Counter[str]) -> Iterator[Chip]:
