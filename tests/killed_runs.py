@@ -1,6 +1,7 @@
 """Runs of `geomammut pairs landmarks` that are killed with a language model's answers on the way."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -29,6 +30,7 @@ def run_and_kill(
     size: int,
     kill_at: list[int],
     at_once: bool = False,
+    interrupt: bool = False,
     limit_s: float = 240.0,
 ) -> tuple[Path, list[Killed]]:
     """Make the pair set of a small place in a process of its own, killing it after so many usable answers.
@@ -41,6 +43,7 @@ def run_and_kill(
         kill_at: `kill -9` when the server has given so many usable answers, then start again.
         at_once: Kill whatever is on its way. Else the server first holds its answers back until the process
             has dealt with those it got, so that no answer is on the wire: then nothing may be paid for twice.
+        interrupt: Stop it by Ctrl-C instead.
         limit_s: How long each process may take.
     """
     wood = area(box(-20, -20, 560, 560), natural="wood")
@@ -63,7 +66,11 @@ def run_and_kill(
                 assert process.poll() is None, (folder / "told.txt").read_text()[-2000:]
                 assert time.monotonic() < end, "the run stands still"
                 time.sleep(0.005)
-            if not at_once:
+            if interrupt:
+                process.send_signal(signal.SIGINT)
+                assert process.wait(limit_s) == 130
+                assert (folder / "told.txt").read_text().splitlines()[-1] == "interrupted"
+            elif not at_once:
                 server.hold()
                 wait_until_idle(process.pid, end)
             process.kill()

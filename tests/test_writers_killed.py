@@ -45,3 +45,14 @@ def test_kills_cost_nothing(tmp_path: Path, words: str, size: int, kill_at: list
     assert len(stumbles.happened) >= 8  # the server did stumble in most of its ways
     text = str(pairs.captions)
     assert "Ignore" not in text and "OSM" not in text and "stadium" not in text
+
+
+def test_ctrl_c_waits_for_what_is_paid_for(tmp_path: Path) -> None:
+    server = ModelServer()
+    try:
+        words = "--writer openai --model m".split()
+        out, kills = run_and_kill(server, tmp_path, *words, size=64, kill_at=[20], interrupt=True)
+    finally:
+        server.close()
+    assert kills[0].stored == kills[0].answered
+    assert len(PairSet(out)) == 64 and set(server.paid.values()) == {1}

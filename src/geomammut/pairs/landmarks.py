@@ -261,6 +261,7 @@ def _write_parts_here(pairing: PairingRun, writer: CaptionWriter, lexicon: Lexic
             rows = [row for cell in cells for row in part_rows(cell, [captions.popleft() for _ in cell.chips], writer)]
             with pairing.finish(partition) as part:
                 write_rows(rows, part)
+            bar.advance(task, partition.chips - sum(len(cell.chips) for cell in cells))  # those that show nothing
 
     for _, written in writer.captions(found(), lexicon):
         captions.append(written)

@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 
 from geomammut.pairs.writers.answer import Question
 from geomammut.pairs.writers.asking import Answerer
+from geomammut.progress import console
 
 
 class HasJpeg(Protocol):
@@ -58,6 +59,8 @@ def lead(
                 yield from zip(first, results.result(), strict=True)
         except BaseException as error:
             answerer.stop(error)
+            if isinstance(error, KeyboardInterrupt):
+                console.print("stopping when the answers under way are stored, for they are paid for", highlight=False)
             pool.shutdown(wait=True, cancel_futures=True)  # what is under way is paid for: it is stored
             raise
 
