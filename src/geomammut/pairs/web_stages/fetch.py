@@ -205,21 +205,27 @@ class Fetcher:
         parts = _split(url)
         if parts.scheme not in SCHEMES:
             raise Unanswered("neither http(s) nor a relative path", url)
+        answer: bytes | str = b""
         for _ in range(MAX_REDIRECTS + 1):
-            if parts.scheme not in SCHEMES:
-                raise Dropped("redirected away from http(s)", url)
-            if not robots:
-                await self._check_robots(parts)
-            async with self._host(parts).turn():
-                await room.enter()
-                started = time.monotonic()
-                answer = await self._exchange(parts, left_s, robots)
-            if isinstance(answer, bytes):
-                return answer
-            room.leave()  # or those who wait for this host's turn would keep out those who have theirs
-            left_s -= time.monotonic() - started
-            url = _joined(url, answer)
-            parts = _split(url)
+            try:
+                if parts.scheme not in SCHEMES:
+                    raise Dropped("redirected away from http(s)", url)
+                if not robots:
+                    await self._check_robots(parts)
+                async with self._host(parts).turn():
+                    await room.enter()
+                    started = time.monotonic()
+                    answer = await self._exchange(parts, left_s, robots)
+                if isinstance(answer, bytes):
+                    return answer
+                room.leave()  # or those who wait for this host's turn would keep out those who have theirs
+                left_s -= time.monotonic() - started
+                url = _joined(url, answer)
+                parts = _split(url)
+            except Unanswered as unanswered:
+                if not isinstance(answer, str):  # of a redirect
+                    raise
+                raise Dropped(unanswered.reason, unanswered.detail) from unanswered  # the url itself was answered
         raise Dropped("too many redirects", url)
 
     async def _exchange(self, parts: SplitResult, left_s: float, robots: bool) -> bytes | str:
