@@ -411,3 +411,18 @@ def test_inputs_at_an_address(served: str, tmp_path: Path) -> None:
     assert read_input_image(rows[2]["image"]) == JPEG + b"\0"
     with pytest.raises(UserError, match="cannot be read"):
         read(f"{served}/absent.csv")
+
+
+def test_inputs_on_an_object_store(served: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What S3 is for reading: keys as paths below the bucket, ranges, signed requests (not checked here)."""
+    told = {"ACCESS_KEY_ID": "k", "SECRET_ACCESS_KEY": "s", "REGION": "us-east-1", "ENDPOINT_URL": served}
+    for name, value in told.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    (tmp_path / "bucket").mkdir()
+    write_csv(tmp_path / "bucket" / "t.csv", [("http://e.org/a.jpg", "one")])
+    write_tar(tmp_path / "bucket" / "t.tar", sample(0, "two", url="http://e.org/b.jpg"))
+    rows = read("s3://bucket/t.csv", "s3://bucket/t.tar")
+    assert pairs_of(rows) == [("http://e.org/a.jpg", "one"), ("http://e.org/b.jpg", "two")]
+    assert read_input_image(rows[1]["image"]) == JPEG + b"\0"
+    with pytest.raises(UserError, match="cannot be read"):
+        read("s3://bucket/absent.csv")
