@@ -20,6 +20,14 @@ COLOURS = {"red": (200, 40, 40), "green": (40, 160, 60), "blue": (40, 70, 200), 
 SHAPES = ("field", "roof", "tank")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What the person who runs the tests has registered changes none of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GEOMAMMUT_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The URL of a server on this machine, whose one address may be asked."""

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -21,6 +22,7 @@ from PIL import Image
 
 from geomammut.cli import main
 from geomammut.errors import UserError
+from geomammut.pairs.benchmark_register import benchmarks_add
 from geomammut.pairs.pair_set import PairSet
 from geomammut.pairs.web import pairs_web
 from geomammut.pairs.web_stages.addresses import ALLOWED_VARIABLE
@@ -179,6 +181,26 @@ def test_a_killed_run_goes_on_and_no_answered_url_is_asked_again(
     assert sum(once.values()) <= len(urls) + 3 * 16  # what was on its way when the process died
     ended_well(start(table, tmp_path / "pairs", "--partition", "30", "--no-leakage-guard"))
     assert {url: web.asked[url] for url in urls} == once
+
+
+def test_leaks_of_benchmarks_and_copies_of_other_sets_are_dropped(
+    made: Path, table: Path, tmp_path: Path, web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GEOMAMMUT_HOME", str(tmp_path / "home"))
+    (tmp_path / "benchmark").mkdir()
+    for number in (1, 2):
+        (tmp_path / "benchmark" / f"{number}.jpg").write_bytes(web.pictures[f"/{30 * number + 3}.jpg"])
+    benchmarks_add(tmp_path / "benchmark", name="small")
+    shutil.copytree(made.with_name("pairs.fetched"), tmp_path / "pairs.fetched")
+    out = pairs_web([table], tmp_path / "pairs")
+    leaked = [row for row in pq.read_table(out / "decisions.parquet").to_pylist() if row["stage"] == "leakage"]
+    assert sorted(row["detail"] for row in leaked) == ["small: 1.jpg", "small: 2.jpg"]
+    assert len(PairSet(out)) == len(PairSet(made)) - 2
+    assert "near-duplicate of one of small" in (out / "card.md").read_text()
+    assert len(PairSet(pairs_web([table], out, leakage_guard=False))) == len(PairSet(made))
+    with pytest.raises(UserError, match="near-duplicate in another pair set"):
+        pairs_web([table], out, against=[made])
+    assert web.asked == Counter()
 
 
 def test_explain_tells_the_way_of_a_row(made: Path, web: Web, capsys: pytest.CaptureFixture[str]) -> None:

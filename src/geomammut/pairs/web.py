@@ -140,7 +140,7 @@ def pairs_web(
                 "columns": [url_column, text_column],
                 "rules": content_id(RULES.read_bytes()),
                 "text_classifier": None if text_classifier is None else file_state(Path(text_classifier) / WEIGHTS),
-                "classifier": classifier,
+                "classifier": None if classifier is None else file_state(classifier),
                 "against": [file_state(Path(each) / "pairs.parquet") for each in against],
                 "benchmarks": [file_state(each.file) for each in guarded],
                 "partition": partition,

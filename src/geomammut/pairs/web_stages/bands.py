@@ -88,7 +88,7 @@ def _cosines(start: float, end: float) -> NDArray[np.float64]:
 
 def _of_view(spectrum: Spectra, numbers: range) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     turned, picture = _turned(spectrum)
-    flat = turned.reshape(len(turned), -1)
+    flat = turned.reshape(len(turned), FREQUENCIES**2)  # there may be none
     sketch = np.zeros(len(flat), np.int64)
     for place in _SKETCHED:
         sketch = sketch << 1 | (flat[:, place] > 0)
