@@ -42,7 +42,13 @@ def near_duplicates(pictures: daft.DataFrame) -> daft.DataFrame:
     Returns:
         `row` and `duplicate_of`, the best row it repeats among those kept, in the order of the rows.
     """
-    found = _repeats(pictures)
+    row, duplicate_of, crowd = _repeats(pictures)
+    # Of a crowd of copies, more than are compared with each other, several are kept: these are compared again.
+    while len(crowd) > 1:
+        again, of, _ = _repeats(pictures.where(col("row").is_in(crowd.tolist())))
+        row, duplicate_of = np.concatenate([row, again]), np.concatenate([duplicate_of, of])
+        crowd = np.setdiff1d(crowd, again) if len(again) else again
+    found = pa.table({"row": row, "duplicate_of": _followed(row, duplicate_of)})
     return daft.from_arrow(found.sort_by("row"))
 
 
@@ -75,7 +81,8 @@ def near_known(
     return daft.from_arrow(best.rename_columns(["row", "number", "likeness"]))
 
 
-def _repeats(pictures: daft.DataFrame) -> pa.Table:
+def _repeats(pictures: daft.DataFrame) -> tuple[Integers, Integers, Integers]:
+    """Return the rows that repeat a better one, and which; and those kept that are like as many as are compared."""
     met = [_within(_entries(pictures, numbers)) for numbers in _passes(pictures, BANDS)]
     firsts, seconds = (
         pictures.select(
@@ -86,17 +93,10 @@ def _repeats(pictures: daft.DataFrame) -> pa.Table:
     both = _together(met).join(firsts, on="first").join(seconds, on="second")
     both = both.with_columns({"fingerprint": col("first_print"), "other": col("second_print")})
     alike = _alike(both, DUPLICATE).select("first", "second", "first_is", "second_is").to_arrow()
-    columns = [alike[name].to_numpy() for name in ("first", "second", "first_is", "second_is")]
-    row, duplicate_of = _kept_best(*columns)
-    # Of a crowd of copies, more than are compared with each other, several were kept: these are compared again.
-    kept, followers = np.unique(duplicate_of, return_counts=True)
-    crowded = kept[followers >= NEIGHBOURS]
-    if len(crowded) > 1:
-        again = _repeats(pictures.where(col("row").is_in(crowded.tolist())))
-        row = np.concatenate([row, again["row"].to_numpy()])
-        duplicate_of = np.concatenate([duplicate_of, again["duplicate_of"].to_numpy()])
-        duplicate_of = _followed(row, duplicate_of)
-    return pa.table({"row": pa.array(row, pa.int64()), "duplicate_of": pa.array(duplicate_of, pa.int64())})
+    first, second, first_is, second_is = (alike[name].to_numpy() for name in alike.column_names)
+    row, duplicate_of = _kept_best(first, second, first_is, second_is)
+    rows, copies = np.unique(np.concatenate([first, second]), return_counts=True)
+    return row, duplicate_of, np.setdiff1d(rows[copies >= NEIGHBOURS], row)
 
 
 def _passes(pictures: daft.DataFrame, count: int) -> Iterator[range]:
@@ -240,9 +240,10 @@ def _kept_best(first: Integers, second: Integers, first_is: Integers, second_is:
 def _followed(row: Integers, duplicate_of: Integers) -> Integers:
     """Return what each row repeats in the end, where what it repeats is gone too."""
     order = np.argsort(row)
-    while True:
+    while len(row):
         place = np.searchsorted(row, duplicate_of, sorter=order).clip(0, len(row) - 1)
         gone = row[order[place]] == duplicate_of
         if not gone.any():
             return duplicate_of
         duplicate_of = np.where(gone, duplicate_of[order[place]], duplicate_of)
+    return duplicate_of

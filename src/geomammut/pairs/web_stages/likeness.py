@@ -17,6 +17,7 @@ COARSE = 0.4  # least likeness at half the resolution
 LARGEST_SCALE = 1.2
 LARGEST_SHIFT = 0.12
 CONSTANT = 0.3  # standard deviation of grey levels
+CONSTANTS_APART = 8  # levels, of the pictures' red, green or blue
 
 _AS_IT_IS = np.array([1, 0, 1, 0], np.float32)
 
@@ -47,17 +48,19 @@ def _likeness(grey: Bytes, colour: Bytes, other_grey: Bytes, other_colour: Bytes
     alike = np.zeros(len(grey), np.float32)
     same_colours = _same_colours(grey, colour, other_grey, other_colour)
     constant, other_constant = (each.std(axis=(1, 2)) < CONSTANT for each in (grey, other_grey))
-    alike[same_colours & constant & other_constant] = 1
+    mean, other_mean = (each.mean(axis=(1, 2)) for each in (colour, other_colour))
+    equal = np.abs(mean - other_mean).max(axis=1) <= CONSTANTS_APART
+    alike[equal & constant & other_constant] = 1
     left = np.flatnonzero(same_colours & ~constant & ~other_constant)
     levels, others = _standardized(grey[left]), _standardized(other_grey[left])
     others, agreement = _oriented(levels, others)
     near = agreement >= ORIENTED
     left, levels, others = left[near], levels[near], others[near]
     small, small_others = _halved(levels), _halved(others)
-    fit = _fit(small, small_others, np.tile(_AS_IT_IS, (len(left), 1)), steps=6)
+    fit = _fit(_smooth(small, 1), _smooth(small_others, 1), np.tile(_AS_IT_IS, (len(left), 1)), steps=8)
     near = _correlation(small, small_others, fit, smoothing=3) >= COARSE
     left, levels, others, fit = left[near], levels[near], others[near], fit[near]
-    fit = _fit(_smooth(levels, 1), _smooth(others, 1), fit, steps=4)
+    fit = _fit(_smooth(levels, 1), _smooth(others, 1), fit, steps=8)
     alike[left] = _correlation(levels, others, fit, smoothing=6)
     return alike.clip(0, 1)
 

@@ -1,0 +1,172 @@
+"""Near-duplicates: what is found of planted copies, what is merged wrongly, and how long it takes. Figures of results.
+
+    .venv/bin/python benchmarks/duplicates.py --data ../shared/data --mosaic demo/place/mosaic.tif
+    .venv/bin/python benchmarks/duplicates.py --rows 10000 100000 1000000
+
+The first takes 20,000 different chips: RSICD, quarters of UC Merced, EuroSAT, photographs, tiles of aerial images, and
+the demo's place. Of 2,000 of them changed copies are planted, one kind of change after the other. RSICD and UC Merced
+hold copies of their own: `--sheet` draws what is merged among the chips, to be looked at. The second joins
+fingerprints that are blends of two of random scenes, with a tenth of them copied.
+"""
+
+import argparse
+import io
+import resource
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import daft
+import numpy as np
+import pyarrow as pa
+import rasterio
+from PIL import Image, ImageDraw, ImageEnhance
+
+from geomammut.pairs.web_stages.duplicates import near_duplicates
+from geomammut.pairs.web_stages.fingerprints import fingerprint
+
+Picture = Image.Image
+FLIP, UPSIDE, TURN = (getattr(Image.Transpose, name) for name in ("FLIP_LEFT_RIGHT", "FLIP_TOP_BOTTOM", "ROTATE_90"))
+CHIP = 128
+PLANTED = 2000
+
+random = np.random.default_rng(0)
+
+
+def jpeg(image: Picture) -> Picture:
+    data = io.BytesIO()
+    image.save(data, "JPEG", quality=30)
+    return Image.open(io.BytesIO(data.getvalue())).convert("RGB")
+
+
+def crop(image: Picture, share: float) -> Picture:
+    """Keep all but a share of the width and of the height, anywhere."""
+    width, height = round(image.width * (1 - share)), round(image.height * (1 - share))
+    left, top = random.integers(image.width - width + 1), random.integers(image.height - height + 1)
+    return image.crop((left, top, left + width, top + height))
+
+
+def resize(image: Picture) -> Picture:
+    by = random.choice([0.5, 0.75, 1.5])
+    return image.resize((round(image.width * by), round(image.height * by)), Image.Resampling.BICUBIC)
+
+
+def bright(image: Picture) -> Picture:
+    return ImageEnhance.Brightness(image).enhance(random.choice([0.7, 1.3]))
+
+
+CHANGES: dict[str, Callable[[Picture], Picture]] = {
+    "resize ×0.5, ×0.75 or ×1.5": resize,
+    "JPEG, quality 30": jpeg,
+    "crop 5%": lambda image: crop(image, 0.05),
+    "crop 10%": lambda image: crop(image, 0.1),
+    "brightness ×0.7 or ×1.3": bright,
+    "flip left and right": lambda image: image.transpose(FLIP),
+    "flip top and bottom": lambda image: image.transpose(UPSIDE),
+    "turn by 90°": lambda image: image.transpose(TURN),
+    "flip, resize, JPEG 30": lambda image: jpeg(resize(image.transpose(FLIP))),
+    "crop 5%, resize, JPEG 30": lambda image: jpeg(resize(crop(image, 0.05))),
+    "crop 5%, flip, brightness": lambda image: bright(crop(image, 0.05).transpose(FLIP)),
+    "crop 5%, flip, brightness, resize, JPEG 30": lambda image: jpeg(resize(bright(crop(image, 0.05).transpose(FLIP)))),
+}
+
+
+def chips(data: Path, mosaic: Path) -> Iterator[tuple[str, Picture]]:
+    def squares(name: str, image: Picture, side: int) -> Iterator[tuple[str, Picture]]:
+        for top in range(0, image.height - side + 1, side):
+            for left in range(0, image.width - side + 1, side):
+                yield f"{name} {left},{top}", image.crop((left, top, left + side, top + side))
+
+    for pattern in ("rsicd/images/*.jpg", "eurosat/*/*", "natural/*.jpg"):
+        for path in sorted(data.glob(pattern)):
+            yield path.name, Image.open(path).convert("RGB")
+    for pattern in ("ucm/*/*", "dubai/images/*", "uganda/tiles/*.png", "sintra/*.jpg"):
+        for path in sorted(data.glob(pattern)):
+            yield from squares(path.name, Image.open(path).convert("RGB"), CHIP)
+    for path, side in [(data / "geotiff" / "oem_koeln_50.tif", 64), (mosaic, 112)]:
+        with rasterio.open(path) as raster:
+            yield from squares(path.stem, Image.fromarray(raster.read([1, 2, 3]).transpose(1, 2, 0)), side)
+
+
+def repeats(prints: list[bytes], originals: int) -> dict[int, int]:
+    """Return what each picture repeats; of the first `originals`, all are better than the others."""
+    row = np.arange(len(prints))
+    table = pa.table({"row": row, "fingerprint": pa.array(prints, pa.binary()), "preference": (row >= originals) * 1})
+    found = near_duplicates(daft.from_arrow(table)).to_pydict()
+    return dict(zip(found["row"], found["duplicate_of"], strict=True))
+
+
+def planted(data: Path, mosaic: Path, sheet: Path | None) -> None:
+    names, images = zip(*chips(data, mosaic), strict=True)
+    clock = time.perf_counter()
+    prints = [fingerprint(image) for image in images]
+    print(f"{len(prints)} chips; {len(prints) / (time.perf_counter() - clock):.0f} fingerprints/s")
+    merged = repeats(prints, len(prints))
+    print(f"merged among them: {len(merged)} ({len(merged) / len(prints):.2%}); look at them: some are copies")
+    if sheet is not None:
+        draw(sheet, [(names[a], images[a], names[b], images[b]) for a, b in merged.items()])
+    picked = np.sort(random.choice(len(prints), PLANTED, replace=False)).tolist()
+    copies = [fingerprint(change(images[index])) for change in CHANGES.values() for index in picked]
+    found = repeats([*prints, *copies], len(prints))
+    for number, name in enumerate(CHANGES):
+        first = len(prints) + number * len(picked)
+        right = sum(found.get(first + place) in (index, merged.get(index)) for place, index in enumerate(picked))
+        gone = sum(first + place in found for place in range(len(picked)))
+        print(f"{name:45} {gone / len(picked):.1%} found, {right / len(picked):.1%} with their own original")
+
+
+def draw(path: Path, pairs: list[tuple[str, Picture, str, Picture]]) -> None:
+    side, columns = 112, 5
+    sheet = Image.new("RGB", (columns * (2 * side + 8), -(-len(pairs) // columns) * (side + 16)), "white")
+    for place, (name, image, other_name, other) in enumerate(pairs):
+        left, top = place % columns * (2 * side + 8), place // columns * (side + 16)
+        ImageDraw.Draw(sheet).text((left, top), f"{name[:16]} | {other_name[:16]}", fill="black")
+        sheet.paste(image.resize((side, side)), (left, top + 14))
+        sheet.paste(other.resize((side, side)), (left + side, top + 14))
+    sheet.save(path)
+
+
+def joined(rows: int) -> None:
+    scenes = []
+    for _ in range(2000):
+        coarse = random.integers(40, 200, (6, 6, 3), dtype=np.uint8)
+        fine = np.asarray(Image.fromarray(coarse).resize((32, 32), Image.Resampling.BICUBIC)).astype(np.int16)
+        scenes.append(np.clip(fine + random.normal(0, 25, (32, 32, 1)), 0, 255))
+    pool = np.stack(scenes).astype(np.float32)
+    prints: list[bytes] = []
+    while len(prints) < rows:
+        first, second = pool[random.integers(len(pool), size=(2, 1000))]
+        for blend in ((first + second[:, ::-1, ::-1].swapaxes(1, 2)) / 2).astype(np.uint8):
+            prints.append(fingerprint(Image.fromarray(blend)))
+    originals = rows - rows // 10
+    prints = prints[:originals] + prints[: rows // 10]
+    table = pa.table(
+        {"row": np.arange(rows), "fingerprint": pa.array(prints, pa.binary()), "preference": np.zeros(rows, np.int64)}
+    )
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    clock = time.perf_counter()
+    found = near_duplicates(daft.from_arrow(table)).count_rows()
+    seconds = time.perf_counter() - clock
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(
+        f"{rows} rows, {rows // 10} copies: {found} found, {seconds:.1f} s, {rows / seconds:.0f} rows/s,"
+        f" memory {before:.1f} -> {after:.1f} GB",
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--mosaic", type=Path)
+    parser.add_argument("--sheet", type=Path)
+    parser.add_argument("--rows", type=int, nargs="*", default=[])
+    options = parser.parse_args()
+    if options.data is not None:
+        planted(options.data, options.mosaic, options.sheet)
+    for rows in options.rows:
+        joined(rows)
+
+
+if __name__ == "__main__":
+    main()
