@@ -65,8 +65,8 @@ class Server(SimpleHTTPRequestHandler):
         if wanted:
             self.send_header("Content-Range", f"bytes {first}-{last}/{len(content)}")
         self.end_headers()
-        self.wfile.write(part)
         Server.sent[address.path] = Server.sent.get(address.path, 0) + len(part)
+        self.wfile.write(part)
 
     def do_HEAD(self) -> None:
         path = Path(self.translate_path(self.path))

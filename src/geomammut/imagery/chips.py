@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import simplejpeg
@@ -17,8 +18,9 @@ from shapely.geometry.base import BaseGeometry
 from geomammut.errors import UserError
 from geomammut.imagery.grid import MAX_MISSING, Centres, ChipBlock, GridPlan, pixel_boxes
 from geomammut.imagery.outlines import on_globe_all
+from geomammut.imagery.patchwork import patched
 from geomammut.imagery.reading import ImageryReader, Pixels, ResamplingName, Validity, open_reader
-from geomammut.imagery.sources import ImagerySource
+from geomammut.imagery.sources import ImagerySource, alike
 from geomammut.progress import console
 
 NO_DATA = "no data in part of the chip"
@@ -47,8 +49,8 @@ class Chip:
         crs: The grid's coordinate system, projected, in metres.
         transform: From pixel (column, row) to `crs`.
         gsd_m: Metres per pixel.
-        source: Name of the imagery it comes from.
-        acquired: Time of acquisition as the imagery states it (ISO 8601), or None.
+        source: Name of the imagery it comes from, or most of it does.
+        acquired: Time of acquisition as that imagery states it (ISO 8601), or None.
     """
 
     pixels: Pixels
@@ -112,40 +114,65 @@ class ChipPlan:
         return (
             f"{size} × {size} pixels at {self.plan.gsd_m:g} m per pixel, {where}; JPEG, quality {self.jpeg_quality}; "
             f"{self.resampling} resampling of pixels that do not fit the grid. Where imagery overlaps, the one listed "
-            "first that fills a chip gives it"
+            "first that fills a chip gives it; what none has whole is put together from imagery that is alike, and "
+            "counted to that which gave the most pixels"
         )
 
     def read(self, block: ChipBlock) -> list[Chip | str]:
         """Return the block's chips, in the order of its corners; for those that gave none, the reason.
 
-        A chip comes from the first of the block's sources that fills it and does not fail otherwise; if
-        none does, the reason is that of the first that could have.
+        A chip comes from the first of the block's sources that fills it and does not fail otherwise. One that
+        none of them has whole is put together from those that are alike. If there is no chip, the reason is
+        that of the first source that could have given it.
         """
         size, gsd_m = self.plan.size, self.plan.gsd_m
         outcomes: list[Chip | str] = [NO_DATA] * len(block.corners)
         is_open, tried = np.ones(len(block.corners), bool), np.zeros(len(block.corners), bool)
         footprints = on_globe_all(pixel_boxes(block.corners, size, gsd_m), block.crs)
+
+        def made(number: int, pixels: Pixels, source: ImagerySource) -> Chip:
+            is_open[number] = False
+            x, y = (block.corners[number] * gsd_m).tolist()
+            return Chip(
+                pixels=pixels,
+                jpeg=encode_jpeg(pixels, self.jpeg_quality),
+                footprint=footprints[number],
+                crs=block.crs,
+                transform=Affine(gsd_m, 0, x, 0, -gsd_m, y),
+                gsd_m=gsd_m,
+                source=source.name,
+                acquired=source.acquired,
+            )
+
         for place, index in enumerate(block.sources):
             source = self.plan.sources[index]
             wanted = np.flatnonzero(is_open & block.covers[:, place])
             for number, found in self._read_source(source, block, wanted):
                 if not isinstance(found, str):
-                    x, y = (block.corners[number] * gsd_m).tolist()
-                    outcomes[number] = Chip(
-                        pixels=found,
-                        jpeg=encode_jpeg(found, self.jpeg_quality),
-                        footprint=footprints[number],
-                        crs=block.crs,
-                        transform=Affine(gsd_m, 0, x, 0, -gsd_m, y),
-                        gsd_m=gsd_m,
-                        source=source.name,
-                        acquired=source.acquired,
-                    )
-                    is_open[number] = False
+                    outcomes[number] = made(number, found, source)
                 elif not tried[number]:
                     outcomes[number] = found
                 tried[number] = True
+        for group in self._alike_in(block):
+            wanted = np.flatnonzero([outcome == NO_DATA for outcome in outcomes])
+            patches = patched(
+                block, wanted, group, footprints=footprints, size=size, gsd_m=gsd_m, resampling=self.resampling
+            )
+            for number, patch in patches:
+                fault = _fault(patch.pixels, patch.valid, patch.says_missing)
+                outcomes[number] = fault or made(number, patch.pixels, patch.source)
         return outcomes
+
+    def _alike_in(self, block: ChipBlock) -> list[list[ImagerySource]]:
+        """Return the block's sources that are alike, group by group."""
+        groups: dict[int, list[ImagerySource]] = {}
+        for index in block.sources:
+            groups.setdefault(self._alike[index], []).append(self.plan.sources[index])
+        return list(groups.values())
+
+    @cached_property
+    def _alike(self) -> list[int]:
+        return alike(self.plan.sources)
 
     def _read_source(
         self, source: ImagerySource, block: ChipBlock, wanted: NDArray[np.intp]
@@ -195,9 +222,10 @@ def chips(
     imagery of one place falls into the same cells whatever files it came in. Pixels that fit the grid
     are taken as they are, others resampled.
 
-    Where sources overlap, the one given first that fills a chip gives it; every chip is of one source. A
-    place where grids meet belongs to the grid of the imagery given first, and is filled on it by all
-    imagery that reaches it.
+    Where sources overlap, the one given first that fills a chip gives it. A chip that none has whole, as at the
+    edge of two files, is put together from sources that are alike (`alike`): each pixel from the first that
+    has it; its `source` and `acquired` are those of the one that gave the most. Where grids meet, the grid of the
+    imagery given first goes first, and is filled by all imagery that reaches it.
 
     Dropped and counted are chips that lack data in more than 1% of their pixels, are blank (a standard
     deviation under 1 of 255), cloud-white (more than half of the pixels above 215 in every channel and

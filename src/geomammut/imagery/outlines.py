@@ -46,7 +46,7 @@ def grids_of(source: ImagerySource) -> dict[str, BaseGeometry]:
 
 def grid_crs(source: ImagerySource) -> str:
     """Return the CRS of a source's grid: its own if its metres are true to 1%, else the UTM zone of its centre."""
-    own = pyproj.CRS(source.crs)
+    own = _crs(source.crs)
     left, bottom, right, top = source.bounds
     lons, lats = transformer(source.crs, DEGREES).transform(
         [(left + right) / 2, left, right, right, left], [(bottom + top) / 2, bottom, bottom, top, top]
@@ -63,7 +63,7 @@ def grid_crs(source: ImagerySource) -> str:
 def on_globe(source: ImagerySource) -> BaseGeometry:
     """Return a source's outline in EPSG:4326, within ±180°; empty if it has none."""
     box = shapely.box(*source.bounds)
-    points = _EDGE_POINTS if pyproj.CRS(source.crs).is_geographic or box.length < _LONG_M else _LONG_EDGE_POINTS
+    points = _EDGE_POINTS if _crs(source.crs).is_geographic or box.length < _LONG_M else _LONG_EDGE_POINTS
     found: BaseGeometry = on_globe_all(np.array([shapely.segmentize(box, box.length / points)]), source.crs)[0]
     return found
 
@@ -101,6 +101,16 @@ def clipped(shape: BaseGeometry, around: Degrees) -> BaseGeometry:
 @cache
 def transformer(from_crs: str, to_crs: str) -> pyproj.Transformer:
     return pyproj.Transformer.from_crs(from_crs, to_crs, always_xy=True)
+
+
+@cache
+def _crs(crs: str) -> pyproj.CRS:
+    return pyproj.CRS(crs)
+
+
+@cache
+def _projection(crs: str) -> pyproj.Proj:
+    return pyproj.Proj(crs)
 
 
 def reproject_all(geometries: NDArray[np.object_], from_crs: str, to_crs: str) -> NDArray[np.object_]:
@@ -157,7 +167,7 @@ def _shifted(shape: BaseGeometry, degrees: float) -> BaseGeometry:
 
 def _is_true(crs: str, lons: NDArray[np.float64], lats: NDArray[np.float64]) -> bool:
     """Return whether a CRS's metres are metres on the ground, to 1%, in all these places."""
-    scale = pyproj.Proj(crs).get_factors(lons, lats)
+    scale = _projection(crs).get_factors(lons, lats)
     off = np.abs(np.concatenate([scale.meridional_scale, scale.parallel_scale]) - 1)
     return bool(np.max(off) <= _TRUE_METRES)
 

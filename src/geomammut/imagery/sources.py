@@ -8,10 +8,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pyproj
+from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
@@ -26,6 +28,8 @@ from geomammut.progress import console
 RASTER_SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2")
 _STRETCH_PERCENTILES = (2.0, 98.0)
 _STRETCH_PIXELS = 1024  # the longer side of the overview on which the percentiles are taken
+_PERCENTS = np.linspace(0, 100, 101)
+_SAME_GSD = 1.1
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class ImagerySource:
         band_rule: Why those, in words.
         kind: Type of its numbers, such as `uint8`.
         stretch: (low, high) a band, mapped to 0–255; None for 8-bit imagery, which is taken as it is.
-            It is the 2nd and 98th percentile of an overview of the whole raster.
+            It is the 2nd and 98th percentile of overviews of all imagery that is alike.
         drivers: GDAL drivers that may open it; None for all. What a catalog points at is opened as
             nothing that could point further.
         coarser: The same imagery at coarser levels, finest first (the other zooms of a folder of tiles).
@@ -93,13 +97,69 @@ def open_sources(paths: Sequence[str | Path]) -> list[ImagerySource]:
     Raises:
         UserError: Nothing is there, it is no imagery, or it has no coordinate system.
     """
-    sources = [source for path in paths for source in _open_path(path)]
-    if not sources:
+    opened = [each for path in paths for each in _open_path(path)]
+    if not opened:
         raise UserError("no imagery is given; give a GeoTIFF, an .mbtiles file or a folder of XYZ tiles")
+    return _with_stretch(opened)
+
+
+def alike(sources: Sequence[ImagerySource]) -> list[int]:
+    """Return a number for each source; those with the same are taken for parts of one picture.
+
+    They have the same bands, type of numbers and stretch, and pixels of the same size on the ground: within 10%
+    of another's, since degrees and web-mercator metres shrink towards the poles.
+    """
+    order = sorted(range(len(sources)), key=lambda index: sources[index].gsd_m)
+    numbers = [0] * len(sources)
+    latest: dict[tuple[object, ...], tuple[int, float]] = {}
+    for index in order:
+        source = sources[index]
+        look = (source.bands, source.kind, source.stretch)
+        number, gsd_m = latest.get(look, (index, source.gsd_m))
+        numbers[index] = number if source.gsd_m <= gsd_m * _SAME_GSD else index
+        latest[look] = numbers[index], source.gsd_m
+    return numbers
+
+
+def _with_stretch(opened: Sequence["_Opened"]) -> list[ImagerySource]:
+    """Give sources of more than 8 bits their stretch: one for all that are alike, so that no edge shows."""
+    sources = [each.source for each in opened]
+    groups: dict[int, list[int]] = {}
+    for index, number in enumerate(alike(sources)):
+        if opened[index].percentiles is not None:
+            groups.setdefault(number, []).append(index)
+    for members in groups.values():
+        known = [opened[index] for index in members if opened[index].pixels]
+        limits = [(0.0, 0.0)] * 3
+        if known:
+            values = np.concatenate([each.percentiles for each in known], axis=1)
+            weights = np.repeat([float(each.pixels) for each in known], len(_PERCENTS))
+            limits = [_limits(band, weights) for band in values]
+        for index in members:
+            sources[index] = replace(sources[index], stretch=tuple(limits))
     return sources
 
 
-def _open_path(path: str | Path) -> Iterator[ImagerySource]:
+def _limits(values: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[float, float]:
+    if len(values) == len(_PERCENTS):
+        low, high = np.interp(_STRETCH_PERCENTILES, _PERCENTS, values)
+    else:
+        shares = np.array(_STRETCH_PERCENTILES) / 100
+        low, high = np.quantile(values, shares, weights=weights, method="inverted_cdf")
+    return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A source that has no stretch yet, and what it follows from: for imagery of more than 8 bits, the value at each
+    percent, [3, 101], and of how many pixels."""
+
+    source: ImagerySource
+    percentiles: NDArray[np.float64] | None = None
+    pixels: int = 0
+
+
+def _open_path(path: str | Path) -> Iterator[_Opened]:
     text = plain_address(str(path))
     if is_stac(text):
         yield from _open_stac(text)
@@ -118,7 +178,7 @@ def _open_path(path: str | Path) -> Iterator[ImagerySource]:
     yield _open_raster(str(local), local.name)
 
 
-def _open_folder(folder: Path) -> Iterator[ImagerySource]:
+def _open_folder(folder: Path) -> Iterator[_Opened]:
     rasters = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in RASTER_SUFFIXES]
     for path in rasters:
         yield _open_raster(str(path), path.name)
@@ -130,9 +190,9 @@ def _open_folder(folder: Path) -> Iterator[ImagerySource]:
             if level is not None:
                 if level.unreadable:
                     console.print(f"note: {folder}: {level.unreadable} tiles of zoom {zoom} are no images: left out")
-                levels.append(_open_raster(level.dataset, f"{prefix or folder.name} z{zoom}"))
+                levels.append(_open_raster(level.dataset, f"{prefix or folder.name} z{zoom}").source)
         if levels:
-            yield replace(levels[0], name=prefix or folder.name, coarser=tuple(levels[1:]))
+            yield _Opened(replace(levels[0], name=prefix or folder.name, coarser=tuple(levels[1:])))
     if not rasters and not tiles:
         raise UserError(f"{folder} holds no imagery; put GeoTIFFs or XYZ tiles named x-y-z.png (or z/x/y.png) in it")
 
@@ -147,18 +207,18 @@ def _refuse_vector_tiles(path: Path) -> None:
         raise UserError(f"{path} holds vector tiles, no imagery; give an .mbtiles file of png, jpg or webp tiles")
 
 
-def _open_stac(location: str) -> Iterator[ImagerySource]:
+def _open_stac(location: str) -> Iterator[_Opened]:
     """Yield the pictures of a catalog's items; those that cannot be read are told of, and left out."""
     left_out = Counter[str]()
     count = 0
     for picture in stac_pictures(location, left_out):
         try:
-            source = _open_raster(picture.dataset, picture.name, picture.drivers, picture.bands)
+            opened = _open_raster(picture.dataset, picture.name, picture.drivers, picture.bands)
         except UserError as error:
             left_out[str(error).replace(picture.name, "an item", 1)] += 1
             continue
         count += 1
-        yield replace(source, acquired=picture.acquired or source.acquired)
+        yield replace(opened, source=replace(opened.source, acquired=picture.acquired or opened.source.acquired))
     if not count:
         why = left_out.most_common(1)[0][0] if left_out else "it has no items"
         raise UserError(f"STAC {location} gives no imagery: {why}")
@@ -168,7 +228,7 @@ def _open_stac(location: str) -> Iterator[ImagerySource]:
 
 def _open_raster(
     dataset: str, name: str, drivers: tuple[str, ...] | None = None, bands: tuple[int, int, int] | None = None
-) -> ImagerySource:
+) -> _Opened:
     try:
         with warnings.catch_warnings(), ExitStack() as stack:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
@@ -185,7 +245,7 @@ def _describe(
     name: str,
     drivers: tuple[str, ...] | None,
     bands: tuple[int, int, int] | None,
-) -> ImagerySource:
+) -> _Opened:
     if raster.crs is None:
         how = f"`rio edit-info --crs EPSG:… {name}` or `gdal_edit -a_srs EPSG:… {name}`"
         raise UserError(f"imagery {name} has no coordinate system; set it with {how}")
@@ -201,7 +261,7 @@ def _describe(
     kind = raster.dtypes[chosen[0] - 1]
     corners = [raster.transform @ corner for corner in ((0, 0), (raster.width, 0), (raster.width, raster.height))]
     xs, ys = zip(*corners, raster.transform @ (0, raster.height), strict=True)
-    return ImagerySource(
+    source = ImagerySource(
         name=name,
         dataset=dataset,
         crs=":".join(authority) if authority else raster.crs.to_wkt(),
@@ -211,19 +271,24 @@ def _describe(
         bands=chosen,
         band_rule=rule,
         kind=kind,
-        stretch=None if kind == "uint8" else _stretch(raster, chosen),
         drivers=drivers,
     )
+    return _Opened(source) if kind == "uint8" else _Opened(source, *_percentiles(raster, chosen))
 
 
 def ground_sample_distance(raster: DatasetReader) -> float:
     """Return the side, in metres on the ground, of a square as large as the raster's central pixel."""
-    to_degrees = pyproj.Transformer.from_crs(raster.crs, "EPSG:4326", always_xy=True)
+    to_degrees = _to_degrees(raster.crs.to_wkt())
     column, row = raster.width / 2, raster.height / 2
     corners = [raster.transform @ (column + dx, row + dy) for dx, dy in ((0, 0), (1, 0), (1, 1), (0, 1))]
     lons, lats = to_degrees.transform([x for x, _ in corners], [y for _, y in corners])
     area_m2, _ = pyproj.Geod(ellps="WGS84").polygon_area_perimeter(lons, lats)
     return math.sqrt(abs(area_m2))
+
+
+@cache
+def _to_degrees(crs: str) -> pyproj.Transformer:
+    return pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
 
 
 def _colour_bands(raster: DatasetReader) -> tuple[tuple[int, int, int], str]:
@@ -240,18 +305,16 @@ def _colour_bands(raster: DatasetReader) -> tuple[tuple[int, int, int], str]:
     return (pictures[0], pictures[1], pictures[2]), f"the first three of {len(pictures)}, which say no colour"
 
 
-def _stretch(raster: DatasetReader, bands: tuple[int, int, int]) -> tuple[tuple[float, float], ...]:
+def _percentiles(raster: DatasetReader, bands: tuple[int, int, int]) -> tuple[NDArray[np.float64], int]:
+    """Return the value at each percent of an overview, [3, 101], and how many of the raster's pixels have one."""
     scale = min(1.0, _STRETCH_PIXELS / max(raster.width, raster.height))
     shape = (3, max(1, round(raster.height * scale)), max(1, round(raster.width * scale)))
     overview = raster.read(list(bands), out_shape=shape, masked=True).astype(np.float64)
     data = overview.data.any(axis=0)  # 0 in all bands is a missing value more often than not
-    limits = []
-    for band in overview:
-        values = band[data].compressed()
-        values = values[np.isfinite(values)]
-        low, high = np.percentile(values, _STRETCH_PERCENTILES) if len(values) else (0.0, 0.0)
-        limits.append((float(low), float(high)))
-    return tuple(limits)
+    known = [values[np.isfinite(values)] for values in (band[data].compressed() for band in overview)]
+    if not all(len(values) for values in known):
+        return np.zeros((3, len(_PERCENTS))), 0
+    return np.stack([np.percentile(values, _PERCENTS) for values in known]), round(len(known[0]) / scale**2)
 
 
 def _acquired(raster: DatasetReader) -> str | None:
