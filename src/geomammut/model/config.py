@@ -18,7 +18,7 @@ class VisionConfig(BaseModel):
     ("conv", Xiao et al. 2021, arXiv 2106.14881), which learn faster from little data. `pool` makes one
     embedding of the tokens: their mean, the class token, or a learned query's attention. `activation` is that of
     the MLPs; OpenAI's CLIP has "quick_gelu". `timm` names a ViT of timm's that is the tower instead; the other
-    fields then say what it is, and need not be given (see `model.timm_tower`).
+    fields then say what it is, and need not be given (see `model.timm_vit`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,7 +39,7 @@ class VisionConfig(BaseModel):
     @classmethod
     def _as_timm_says(cls, values: Any) -> Any:
         if isinstance(values, dict) and values.get("timm") is not None:
-            from geomammut.model.timm_tower import timm_fields  # noqa: PLC0415 (timm, for those who ask for it)
+            from geomammut.model.timm_vit import timm_fields  # noqa: PLC0415 (timm, for those who ask for it)
 
             return values | timm_fields(values["timm"], values.get("image_size"))
         return values

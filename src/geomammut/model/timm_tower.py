@@ -2,18 +2,13 @@
 
 from typing import Any
 
-import timm
 import torch
 import torch.nn.functional as F
-from timm.layers.attention import Attention
-from timm.layers.attention_pool import AttentionPoolLatent
-from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
 from geomammut.model.config import VisionConfig
+from geomammut.model.timm_vit import timm_vit
 from geomammut.model.vision import ImageTokens, pooled_around
-
-_POOLS = {"map": "attention", "token": "class", "avg": "mean"}
 
 
 class TimmTower(nn.Module):
@@ -29,7 +24,7 @@ class TimmTower(nn.Module):
         super().__init__()
         assert config.timm is not None
         self.config = config
-        self.trunk = _trunk(config.timm, config.image_size)
+        self.trunk = timm_vit(config.timm, config.image_size)
         self.proj = nn.Parameter(torch.randn(config.width, embed_dim) * config.width**-0.5)
 
     @property
@@ -92,39 +87,3 @@ class TimmTower(nn.Module):
         z = z + last.ls2(last.mlp(last.norm2(z)))
         normed: Tensor = self.trunk.norm(z)
         return normed
-
-
-def timm_fields(name: str, image_size: int | None) -> dict[str, Any]:
-    """Return the fields of VisionConfig that describe timm's ViT `name`, at its own image size if None is given.
-
-    Raises:
-        ValueError: timm has no such model, or it is no plain ViT.
-    """
-    if not timm.is_model(name):
-        near = timm.list_models(f"*{name}*")[:3]
-        raise ValueError(f"timm has no model {name!r}" + (f"; did you mean {', '.join(near)}?" if near else ""))
-    with torch.device("meta"):
-        trunk = _trunk(name, image_size)
-    block, patches = trunk.blocks[0], trunk.patch_embed
-    return {
-        "image_size": patches.img_size[0],
-        "patch_size": patches.patch_size[0],
-        "width": trunk.embed_dim,
-        "layers": len(trunk.blocks),
-        "heads": block.attn.num_heads,
-        "mlp_ratio": block.mlp.fc1.out_features / trunk.embed_dim,
-        "class_token": trunk.cls_token is not None,
-        "pool": _POOLS[trunk.global_pool],
-        "stem": "patch",
-    }
-
-
-def _trunk(name: str, image_size: int | None) -> Any:
-    sized: dict[str, Any] = {} if image_size is None else {"img_size": image_size}
-    trunk: Any = timm.create_model(name, pretrained=False, num_classes=0, **sized)
-    plain = isinstance(trunk, VisionTransformer) and trunk.global_pool in _POOLS
-    if plain and trunk.attn_pool is not None:
-        plain = isinstance(trunk.attn_pool, AttentionPoolLatent) and trunk.attn_pool.latent_len == 1
-    if not plain or not all(isinstance(block, Block) and isinstance(block.attn, Attention) for block in trunk.blocks):
-        raise ValueError(f"timm's {name!r} is no plain ViT with class-token, mean or attention pooling")
-    return trunk
