@@ -43,7 +43,7 @@ def fit_probe(embeddings: Tensor, labels: Tensor, penalty: float) -> Probe:
         errors = F.binary_cross_entropy_with_logits(features @ weights + bias, targets, reduction="none")
         value = shares @ errors + penalty / 2 * weights.square().sum()
         value.backward()  # type: ignore[no-untyped-call]
-        return float(value)
+        return float(value.detach())
 
     solver.step(loss)  # type: ignore[no-untyped-call]
     plain = weights.detach() / std
@@ -113,7 +113,7 @@ def calibrate(logits: Tensor, labels: Tensor, recall: float) -> Calibration:
         errors = F.binary_cross_entropy_with_logits(line[0] * values / scale + line[1], targets, reduction="none")
         value = shares @ errors
         value.backward()  # type: ignore[no-untyped-call]
-        return float(value)
+        return float(value.detach())
 
     solver.step(loss)  # type: ignore[no-untyped-call]
     slope, intercept = float(line[0].detach()) / scale, float(line[1].detach())
