@@ -140,7 +140,7 @@ def check_collage(pixels: Pixels) -> None:
         colours = np.median(turned, axis=1)
         spread = np.percentile(np.abs(turned - colours[:, None]).max(axis=2), 90, axis=1)
         extreme = (colours <= BLACK_AT_MOST).all(axis=1) | (colours >= WHITE_AT_LEAST).all(axis=1)
-        for line in np.flatnonzero(extreme & (spread <= GUTTER_UNIFORM)):
+        for line in np.flatnonzero(extreme & (spread <= GUTTER_UNIFORM)).tolist():
             if not 0.15 * count <= line < 0.85 * count:
                 continue
             beside = (max(line - GUTTER_REACH, 0), min(line + GUTTER_REACH, count - 1))
