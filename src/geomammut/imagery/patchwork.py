@@ -43,8 +43,8 @@ def patched(
 ) -> Iterator[tuple[int, Patched]]:
     """Yield those of a block's chips that `sources`, which are alike, fill together.
 
-    A pixel comes from the first source that has it; a pixel at the edge of files from that in which its centre
-    lies. A part of a file that cannot be read counts as missing.
+    A pixel comes from the first source that has it whole; one that lies on the edge between two is the mean of its
+    neighbours. A part of a file that cannot be read counts as missing.
 
     Args:
         wanted: Numbers of the chips in the block.
@@ -60,7 +60,7 @@ def patched(
         chip = _Patches(size)
         for place in np.flatnonzero(shapely.intersects(outlines, box)).tolist():
             try:
-                with open_reader(sources[place], resampling, block.crs, gsd_m, to_centres=True) as reader:
+                with open_reader(sources[place], resampling, block.crs, gsd_m) as reader:
                     for colours, valid in reader.read(block.corners[[number]], size):
                         chip.add(colours, valid, place, reader.says_missing or sources[place].stretch is not None)
                     chip.says_missing &= reader.says_missing
@@ -70,6 +70,8 @@ def patched(
                 break
         given = np.bincount(chip.giver[chip.filled])
         if len(given):
+            for axis in (0, 1):
+                chip.close(axis)
             yield number, Patched(chip.pixels, chip.inside, chip.says_missing, sources[int(given.argmax())])
 
 
@@ -95,3 +97,12 @@ class _Patches:
         self.pixels[take] = colours[take]
         self.giver[take] = giver
         self.filled |= take
+
+    def close(self, axis: int) -> None:
+        """Fill lines one pixel wide along the edges of files: no file has the pixels that lie on its edge whole."""
+        pixels, inside = np.moveaxis(self.pixels, axis, 0), np.moveaxis(self.inside, axis, 0)
+        for line in np.flatnonzero(~inside.all(axis=1)).tolist():
+            sides = [beside for beside in (line - 1, line + 1) if 0 <= beside < len(inside)]
+            gap = ~inside[line] & inside[sides].all(axis=0)
+            pixels[line, gap] = pixels[sides][:, gap].mean(axis=0).round()
+            inside[line] |= gap

@@ -83,7 +83,6 @@ class ImageryReader:
         resizing: Kernel for pixels that do not fit the grid.
         crs: The grid's coordinate system, in metres.
         gsd_m: The grid's metres per pixel.
-        overhang: How far a pixel of the grid may stick out of the raster and still be read, in its width.
     """
 
     dataset: DatasetReader
@@ -91,7 +90,6 @@ class ImageryReader:
     resizing: Resizing
     crs: str
     gsd_m: float
-    overhang: float = _ALIGNED
 
     def read(self, corners: NDArray[np.int64], size: int) -> Iterator[tuple[Pixels, Validity]]:
         """Yield uint8 [size, size, 3] and bool [size, size], where there is data, for each chip.
@@ -162,8 +160,8 @@ class ImageryReader:
         # All follows from the chip's own corner, so that its pixels do not depend on what it is read with.
         left, top = (x * self.gsd_m - own.c) / own.a, (y * self.gsd_m - own.f) / own.e
         step, step_down = self.gsd_m / own.a, -self.gsd_m / own.e
-        columns = _whole_pixels(left, step, size, self.dataset.width, self.overhang)
-        rows = _whole_pixels(top, step_down, size, self.dataset.height, self.overhang)
+        columns = _whole_pixels(left, step, size, self.dataset.width)
+        rows = _whole_pixels(top, step_down, size, self.dataset.height)
         width, height = columns[1] - columns[0], rows[1] - rows[0]
         if width <= 0 or height <= 0:
             return None
@@ -308,19 +306,14 @@ class ImageryReader:
 
 
 @contextmanager
-def open_reader(
-    source: ImagerySource, resampling: ResamplingName, crs: str, gsd_m: float, *, to_centres: bool = False
-) -> Iterator[ImageryReader]:
+def open_reader(source: ImagerySource, resampling: ResamplingName, crs: str, gsd_m: float) -> Iterator[ImageryReader]:
     """Open imagery for reading on a grid; to be used in the thread that opened it.
-
-    With `to_centres`, pixels at the raster's edge are read if their centre lies in it, else if they wholly do.
 
     Raises:
         RasterioError: It cannot be opened (any more).
     """
     with open_dataset(source.dataset, source.drivers, overview=_overview_for(source, crs, gsd_m)) as dataset:
-        overhang = 0.5 if to_centres else _ALIGNED
-        yield ImageryReader(dataset, source, Resizing(Resampling[resampling]), crs, gsd_m, overhang)
+        yield ImageryReader(dataset, source, Resizing(Resampling[resampling]), crs, gsd_m)
 
 
 @lru_cache(maxsize=1024)
@@ -358,11 +351,10 @@ def _channels_last(colours: NDArray[Any]) -> NDArray[Any]:
     return result
 
 
-def _whole_pixels(start: float, step: float, count: int, end: int, overhang: float) -> tuple[int, int]:
-    """Return the first and the last (exclusive) of `count` pixels from `start` that lie in 0 … `end`, but for an
-    overhang."""
-    first = math.ceil(-start / step - overhang)
-    last = math.floor((end - start) / step + overhang)
+def _whole_pixels(start: float, step: float, count: int, end: int) -> tuple[int, int]:
+    """Return the first and the last (exclusive) of `count` pixels from `start` that lie whole in 0 … `end`."""
+    first = math.ceil(-start / step - _ALIGNED)
+    last = math.floor((end - start) / step + _ALIGNED)
     return min(max(first, 0), count), min(max(last, 0), count)
 
 
