@@ -43,8 +43,9 @@ BLACK_AT_MOST, WHITE_AT_LEAST = 26, 230
 
 def check_picture(image: Image.Image) -> None:
     """Raise Dropped if a decoded RGB picture is of a kind that no image from above is."""
-    check_statistics(np.asarray(shrunk(image, THUMBNAIL_SIDE)))
-    pixels = np.asarray(shrunk(image, SIDE)).astype(np.int16)
+    small = shrunk(image, SIDE)
+    check_statistics(np.asarray(shrunk(small, THUMBNAIL_SIDE)))
+    pixels = np.asarray(small).astype(np.int16)
     check_frame(pixels)
     check_collage(pixels)
     check_map(np.asarray(_middle(image, SIDE)).astype(np.int16))
@@ -122,11 +123,11 @@ def _sides(pixels: Pixels) -> Iterator[Pixels]:
 def _strip(pixels: Pixels) -> tuple[float, float, bool]:
     """Return of the strip along the first line: its share of the picture, the share of its inner edge where the
     picture sets off from it, and whether it is black or white."""
-    colour = np.median(pixels[0], axis=0)
-    away = np.abs(pixels - colour).max(axis=2)
-    if np.percentile(away[0], 95) > FRAME_UNIFORM:
+    colour = np.median(pixels[0], axis=0).astype(np.int16)
+    if (np.abs(pixels[0] - colour).max(axis=1) > FRAME_UNIFORM).mean() > 0.05:
         return 0.0, 0.0, False
-    ground = (away[: len(away) // 2] <= FRAME_UNIFORM + 4).mean(axis=1) >= FRAME_WRITING_SHARE
+    away = np.abs(pixels[: len(pixels) // 2 + 2] - colour).max(axis=2)
+    ground = (away[: len(pixels) // 2] <= FRAME_UNIFORM + 4).mean(axis=1) >= FRAME_WRITING_SHARE
     lines = len(ground) if ground.all() else int(np.argmin(ground))
     edge = np.maximum(away[min(lines, len(away) - 1)], away[min(lines + 1, len(away) - 1)])
     extreme = bool((colour <= BLACK_AT_MOST).all() or (colour >= WHITE_AT_LEAST).all())
@@ -135,18 +136,20 @@ def _strip(pixels: Pixels) -> tuple[float, float, bool]:
 
 def check_collage(pixels: Pixels) -> None:
     """Raise Dropped if a black or white line from side to side divides a picture."""
-    for turned in (pixels, pixels.transpose(1, 0, 2)):
+    black, white = (pixels <= BLACK_AT_MOST).all(axis=2), (pixels >= WHITE_AT_LEAST).all(axis=2)
+    for turned, extremes in (
+        (pixels, (black, white)),
+        (pixels.transpose(1, 0, 2), (black.T, white.T)),
+    ):
         count = len(turned)
-        colours = np.median(turned, axis=1)
-        spread = np.percentile(np.abs(turned - colours[:, None]).max(axis=2), 90, axis=1)
-        extreme = (colours <= BLACK_AT_MOST).all(axis=1) | (colours >= WHITE_AT_LEAST).all(axis=1)
-        for line in np.flatnonzero(extreme & (spread <= GUTTER_UNIFORM)).tolist():
-            if not 0.15 * count <= line < 0.85 * count:
+        lines = np.arange(count)
+        plain = np.logical_or(*(extreme.mean(axis=1) > 0.5 for extreme in extremes))
+        for line in lines[plain & (lines >= 0.15 * count) & (lines < 0.85 * count)]:
+            colour = np.median(turned[line], axis=0).astype(np.int16)
+            if (np.abs(turned[line] - colour).max(axis=1) > GUTTER_UNIFORM).mean() > 0.1:
                 continue
             beside = (max(line - GUTTER_REACH, 0), min(line + GUTTER_REACH, count - 1))
-            steps = [
-                float((np.abs(turned[other] - colours[line]).max(axis=1) > GUTTER_STEP).mean()) for other in beside
-            ]
+            steps = [float((np.abs(turned[other] - colour).max(axis=1) > GUTTER_STEP).mean()) for other in beside]
             if min(steps) >= GUTTER_STEP_SHARE:
                 raise Dropped("collage", f"a line at {line / count:.0%}")
 
