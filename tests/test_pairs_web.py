@@ -225,6 +225,7 @@ def test_small_web_end_to_end(tmp_path: Path) -> None:
         ),
         ("image", 9, 7, {"broken image": 1, "chart or text": 1}),
         ("duplicates", 7, 6, {"near-duplicate": 1}),
+        ("leakage", 6, 6, {}),
         ("write", 6, 6, {}),
     ]
     decisions = pq.read_table(out / "decisions.parquet").to_pylist()
