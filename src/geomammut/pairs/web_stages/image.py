@@ -54,7 +54,7 @@ def read_image(data: bytes) -> WebImage:
             upright = opened.getexif().get(ExifTags.Base.Orientation, 1) == 1
             unchanged = (opened.format, opened.mode) == ("JPEG", "RGB") and upright and max(opened.size) <= STORED_SIDE
             opened.draft("RGB", (2 * STORED_SIDE, 2 * STORED_SIDE))  # a JPEG is decoded no finer than needed
-            image = _as_rgb(ImageOps.exif_transpose(opened))
+            image = _as_rgb(opened if upright else ImageOps.exif_transpose(opened))
     except Dropped:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -63,14 +63,14 @@ def read_image(data: bytes) -> WebImage:
         raise Dropped("not an image") from error
     except Exception as error:  # a decoder given broken bytes raises whatever it stumbles over
         raise Dropped("broken image", f"{type(error).__name__}: {error}") from error
-    check_picture(image)
-    stored = image if unchanged else shrunk(image, STORED_SIDE)
+    stored = shrunk(image, STORED_SIDE)  # itself, if no larger
+    check_picture(stored)
     return WebImage(
         jpeg=data if unchanged else _encoded(stored),
         width=stored.width,
         height=stored.height,
         original_pixels=width * height,
-        fingerprint=fingerprint(image),
+        fingerprint=fingerprint(stored),
     )
 
 
@@ -92,7 +92,8 @@ def _as_rgb(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image.convert("RGB")
+    image.load()
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _encoded(image: Image.Image) -> bytes:

@@ -57,7 +57,7 @@ def shrunk(image: Image.Image, side: int) -> Image.Image:
         return image
     scale = side / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    return image.resize(size, Image.Resampling.BOX if scale < 0.5 else Image.Resampling.BICUBIC)
+    return image.resize(size, Image.Resampling.BOX if scale <= 0.5 else Image.Resampling.BICUBIC)
 
 
 def check_statistics(thumbnail: NDArray[np.uint8]) -> None:
