@@ -64,7 +64,7 @@ class FetchedStore:
         query = "SELECT at, reason, detail, body FROM answers WHERE key = ?"
         for at, reason, detail, body in self._rows(query, url):
             if max_age_s is None or time.time() - at <= max_age_s:
-                return Dropped(reason, detail or "") if reason is not None else bytes(body)
+                return Dropped(reason, detail or "") if reason is not None else bytes(body or b"")
         return None
 
     def known(self, urls: Iterable[str]) -> set[str]:

@@ -18,7 +18,8 @@ def fingerprint(image: Image.Image) -> bytes:
 
     It holds no decision: what counts as a near-duplicate can change, and fingerprints made before stay of use.
     """
-    small = (image if image.mode == "RGB" else image.convert("RGB")).resize((GREY_SIDE, GREY_SIDE), Image.Resampling.BOX)
+    rgb = image if image.mode == "RGB" else image.convert("RGB")
+    small = rgb.resize((GREY_SIDE, GREY_SIDE), Image.Resampling.BOX)
     colour = small.resize((COLOUR_SIDE, COLOUR_SIDE), Image.Resampling.BOX)
     return np.asarray(small.convert("L")).tobytes() + np.asarray(colour).tobytes()
 

@@ -90,7 +90,7 @@ class _Header(tarfile.TarInfo):
             tarfile.in_break = True
             raise
         tarfile.in_break = False
-        return cast(_Header, header)
+        return header
 
 
 _BROKEN: type[Exception] = tarfile.HeaderError

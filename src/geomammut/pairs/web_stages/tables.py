@@ -160,4 +160,5 @@ def _record(read: dict[str, Any] | str, url: str, text: str) -> Record:
     values = read.get(url), read.get(text)
     if any(isinstance(value, list | dict) for value in values):
         return Record(unreadable="url or alt-text is no string")
-    return Record(*(value if value is None or isinstance(value, str) else str(value) for value in values))
+    told, alt_text = (value if value is None or isinstance(value, str) else str(value) for value in values)
+    return Record(told, alt_text)
