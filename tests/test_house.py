@@ -32,7 +32,7 @@ ROOMS = {
     "localization": {"landmarks", "imagery", "pairs", "model", "training", "evaluation"},
     "demo": {"landmarks", "imagery", "pairs", "model", "training", "evaluation", "localization"},
 }
-COMMON = {"errors", "files", "pictures", "progress"}  # what every room stands on
+COMMON = {"errors", "files", "markup", "pictures", "progress"}  # what every room stands on
 # `pairs web --classifier MODEL` loads a model or a classifier when it is asked for one, and only then.
 # A recipe's `[evaluate]` scores the model while it trains.
 LAZY_EXCEPTIONS = {

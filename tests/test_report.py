@@ -22,7 +22,6 @@ from shapely.geometry import box, mapping
 
 from geomammut.demo.report import write_report
 from geomammut.demo.report_charts import round_ticks, smoothed
-from geomammut.demo.report_html import Html, markup, tag
 from geomammut.demo.report_made import telling_pairs
 from geomammut.demo.report_metrics import miou_chance, recall_chance
 from geomammut.demo.report_pictures import class_palette, mask_picture, svg_path
@@ -31,6 +30,7 @@ from geomammut.evaluation.retrieval import eval_retrieval
 from geomammut.evaluation.segmentation import IGNORED, eval_segmentation
 from geomammut.files import content_id, write_json
 from geomammut.localization.masks import heatmap, segment
+from geomammut.markup import Html, markup, tag
 from geomammut.model.config import MammutConfig, TextConfig, VisionConfig
 from geomammut.model.load import save_model
 from geomammut.model.mammut import Mammut

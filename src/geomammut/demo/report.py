@@ -7,7 +7,6 @@ from typing import Any
 
 from geomammut import __version__
 from geomammut.demo.report_charts import bars
-from geomammut.demo.report_html import Html, section, tag
 from geomammut.demo.report_made import funnels_section, map_section, samples_section
 from geomammut.demo.report_metrics import gather_metrics
 from geomammut.demo.report_results import (
@@ -20,6 +19,7 @@ from geomammut.demo.report_results import (
     search_section,
 )
 from geomammut.files import whole_file, write_json
+from geomammut.markup import Html, section, tag
 from geomammut.model.load import load_model
 
 HERE = Path(__file__).parent

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from geomammut.demo.report_html import Html, tag
+from geomammut.markup import Html, tag
 
 WIDTH, HEIGHT = 560, 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 8, 26, 34

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from geomammut.demo.report_charts import bars
-from geomammut.demo.report_html import Html, figure, grid, picture, section, table, tag
 from geomammut.demo.report_metrics import read_json, read_pairs
 from geomammut.demo.report_pictures import OUTLINE_COLOURS, jpeg_uri, legend, outlined_chip, place_map
+from geomammut.markup import Html, figure, grid, picture, section, table, tag
 from geomammut.pairs.pair_set import PairSet
 
 SAMPLES = 8  # of each kind of pairs

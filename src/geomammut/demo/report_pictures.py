@@ -17,10 +17,10 @@ from shapely.geometry import GeometryCollection, LineString, Point, Polygon, sha
 from shapely.geometry.base import BaseGeometry, BaseMultipartGeometry
 
 from geomammut.demo.place.surfaces import LAND_CLASSES
-from geomammut.demo.report_html import Html, markup, tag
 from geomammut.evaluation.images import read_rgb
 from geomammut.evaluation.segmentation import IGNORED
 from geomammut.localization.masks import class_colours
+from geomammut.markup import Html, markup, tag
 from geomammut.pairs.pair_set import PairSet
 
 MAP_SIDE = 1100  # of the map's longer side, pixels

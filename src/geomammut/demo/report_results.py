@@ -9,7 +9,6 @@ from PIL import Image
 
 from geomammut.demo.report_answers import MaskRow, mask_rows, search
 from geomammut.demo.report_charts import Stage, bars, loss_chart
-from geomammut.demo.report_html import Html, figure, grid, percent, picture, section, table, tag
 from geomammut.demo.report_metrics import MASKS, STAGES, read_json, read_pairs
 from geomammut.demo.report_pictures import (
     IGNORED_COLOUR,
@@ -23,6 +22,7 @@ from geomammut.demo.report_pictures import (
 )
 from geomammut.evaluation.images import image_files, read_pixels
 from geomammut.evaluation.segmentation import IGNORED, MaskClasses
+from geomammut.markup import Html, figure, grid, percent, picture, section, table, tag
 from geomammut.model.interface import VisionLanguageModel
 from geomammut.pictures import open_picture
 
