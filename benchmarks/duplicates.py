@@ -29,6 +29,7 @@ Picture = Image.Image
 FLIP, UPSIDE, TURN = (getattr(Image.Transpose, name) for name in ("FLIP_LEFT_RIGHT", "FLIP_TOP_BOTTOM", "ROTATE_90"))
 CHIP = 128
 PLANTED = 2000
+SCENES = 20_000
 
 random = np.random.default_rng(0)
 
@@ -110,8 +111,11 @@ def planted(data: Path, mosaic: Path, sheet: Path | None) -> None:
     found = repeats([*prints, *copies], len(prints))
     for number, name in enumerate(CHANGES):
         first = len(prints) + number * len(picked)
-        right = sum(found.get(first + place) in (index, merged.get(index)) for place, index in enumerate(picked))
         gone = sum(first + place in found for place in range(len(picked)))
+        right = sum(
+            first + place in found and found[first + place] in (index, merged.get(index))
+            for place, index in enumerate(picked)
+        )
         print(f"{name:45} {gone / len(picked):.1%} found, {right / len(picked):.1%} with their own original")
 
 
@@ -128,15 +132,15 @@ def draw(path: Path, pairs: list[tuple[str, Picture, str, Picture]]) -> None:
 
 def joined(rows: int) -> None:
     scenes = []
-    for _ in range(2000):
+    for _ in range(SCENES):
         coarse = random.integers(40, 200, (6, 6, 3), dtype=np.uint8)
         fine = np.asarray(Image.fromarray(coarse).resize((32, 32), Image.Resampling.BICUBIC)).astype(np.int16)
-        scenes.append(np.clip(fine + random.normal(0, 25, (32, 32, 1)), 0, 255))
-    pool = np.stack(scenes).astype(np.float32)
+        scenes.append(np.clip(fine + random.normal(0, 25, (32, 32, 1)), 0, 255).astype(np.uint8))
+    pool = np.stack(scenes)
     prints: list[bytes] = []
     while len(prints) < rows:
         first, second = pool[random.integers(len(pool), size=(2, 1000))]
-        for blend in ((first + second[:, ::-1, ::-1].swapaxes(1, 2)) / 2).astype(np.uint8):
+        for blend in first // 2 + second[:, ::-1, ::-1].swapaxes(1, 2) // 2:
             prints.append(fingerprint(Image.fromarray(blend)))
     originals = rows - rows // 10
     prints = prints[:originals] + prints[: rows // 10]

@@ -53,7 +53,12 @@ def near_duplicates(pictures: daft.DataFrame) -> daft.DataFrame:
 
 
 def near_known(
-    pictures: daft.DataFrame, known: daft.DataFrame, least: float = DUPLICATE, count: int = BANDS
+    pictures: daft.DataFrame,
+    known: daft.DataFrame,
+    *,
+    least: float = DUPLICATE,
+    count: int = BANDS,
+    apart: int = SKETCHES_APART,
 ) -> daft.DataFrame:
     """Return the rows that are near-duplicates of known pictures.
 
@@ -62,14 +67,15 @@ def near_known(
         known: `number`, int64, and `fingerprint`.
         least: Likeness that is enough, 0 to 1.
         count: Of bands: with more, fewer are missed.
+        apart: Bits in which sketches may differ: likewise.
 
     Returns:
         `row`, `number` of the known picture that it is most like (of equals, the smallest), and `likeness`; in the
         order of the rows.
     """
+    numbered = known.select(col("number").alias("row"), "fingerprint")
     met = [
-        _across(_entries(pictures, numbers), _entries(known.select(col("number").alias("row"), "fingerprint"), numbers))
-        for numbers in _passes(pictures, count)
+        _across(_entries(pictures, numbers), _entries(numbered, numbers), apart) for numbers in _passes(pictures, count)
     ]
     pairs = _together(met).join(pictures.select(col("row").alias("first"), "fingerprint"), on="first")
     others = known.select(col("number").alias("second"), col("fingerprint").alias("other"))
@@ -147,7 +153,7 @@ def _within(entries: daft.DataFrame) -> daft.DataFrame:
     return _exploded(buckets.where(col("n") > lit(1)).select(meet(col("row"), col("sketch")).alias("pair")))
 
 
-def _across(entries: daft.DataFrame, known: daft.DataFrame) -> daft.DataFrame:
+def _across(entries: daft.DataFrame, known: daft.DataFrame, apart: int) -> daft.DataFrame:
     """Return the pairs that meet of a row, `first`, and of a known one, `second`."""
 
     @daft.func.batch(return_dtype=DataType.list(DataType.from_arrow_type(_PAIR)), use_process=False, batch_size=4096)
@@ -162,7 +168,7 @@ def _across(entries: daft.DataFrame, known: daft.DataFrame) -> daft.DataFrame:
         for step in range(-NEIGHBOURS, NEIGHBOURS):
             other = told[(place + step).clip(0, len(told) - 1)]
             near = (place + step >= 0) & (place + step < len(told)) & (bucket[other] == bucket[asked])
-            near &= np.bitwise_count(sketch[other] ^ sketch[asked]) <= SKETCHES_APART
+            near &= np.bitwise_count(sketch[other] ^ sketch[asked]) <= apart
             met.append(np.stack([bucket[asked][near], row[asked][near], row[other][near]]))
         return _pairs(np.concatenate(met, axis=1), len(rows))
 
