@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from geomammut.evaluation.images import encode_images, image_files, read_pixels
-from geomammut.evaluation.prompts import encode_texts, templates
+from geomammut.evaluation.embeddings import encode_images, encode_texts
+from geomammut.evaluation.images import image_files, read_pixels
+from geomammut.evaluation.prompts import templates
 from geomammut.evaluation.segmentation import IGNORED, MaskClasses, class_scorer, read_mask, read_mask_classes
 from geomammut.model.interface import VisionLanguageModel
 from geomammut.pairs.pair_set import PairSet
@@ -66,7 +67,7 @@ def search(
         best: How many chips to return for each.
     """
 
-    images = encode_images(model, pairs.read_picture, pairs.ids)
+    images = encode_images(model, lambda index: pairs.read_jpegs([index])[0], pairs.ids)
     template = templates("recipe")[0]
     texts = encode_texts(model, [template.replace("{}", query) for query, _ in queries])
     captions = pairs.captions

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geomammut.errors import UserError
-from geomammut.evaluation.images import encode_images, image_files
+from geomammut.evaluation.embeddings import encode_images
+from geomammut.evaluation.images import image_files
 from geomammut.evaluation.prompts import class_embeddings, read_classnames, templates, words
 from geomammut.evaluation.results import write_results
 from geomammut.model.load import load_model
-from geomammut.pictures import open_picture
 
 
 def eval_classification(
@@ -48,7 +48,7 @@ def eval_classification(
     sentences = templates(prompts)
     loaded = load_model(model)
     classes = class_embeddings(loaded, names, sentences)
-    embeddings = encode_images(loaded, lambda index: open_picture(files[index]), [str(file) for file in files])
+    embeddings = encode_images(loaded, lambda index: files[index].read_bytes(), [str(file) for file in files])
     metrics, per_class, confusion = classification_metrics(embeddings @ classes.T, truth)
     return write_results(
         Path(out),

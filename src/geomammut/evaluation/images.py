@@ -1,28 +1,17 @@
-"""Images of a benchmark: found, read, embedded."""
+"""Images of a benchmark: found and read."""
 
 import warnings
-from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from os import cpu_count
 from pathlib import Path
 
 import numpy as np
 import rasterio
-import torch
 from numpy.typing import NDArray
-from PIL import Image
 from rasterio.windows import Window
-from torch import Tensor
 
 from geomammut.errors import UserError
-from geomammut.model.interface import VisionLanguageModel
 from geomammut.pictures import UNREADABLE, open_picture
-from geomammut.progress import progress_bar
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
-
-_IMAGES_AT_ONCE = 64
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -98,56 +87,3 @@ def read_rgb(raster: rasterio.DatasetReader, window: Window, shape: tuple[int, i
         coloured: NDArray[np.uint8] = palette[pixels[0]]
         return coloured
     return np.stack([pixels[0]] * 3, axis=2)
-
-
-def encode_images(model: VisionLanguageModel, load: Callable[[int], Image.Image], names: list[str]) -> Tensor:
-    """Embed images, read and preprocessed in threads ahead of the model.
-
-    Args:
-        model: Gives `preprocess` and `encode_image`.
-        load: Index → RGB image; may raise one of UNREADABLE.
-        names: What each of the N images is called in a message.
-
-    Returns:
-        [N, E], float32 on the CPU.
-
-    Raises:
-        UserError: Some images cannot be read: how many, and which first. A benchmark is whole or void.
-    """
-
-    def prepare(index: int) -> Tensor | str:
-        try:
-            return model.preprocess(load(index))
-        except UNREADABLE as error:
-            return str(error) or type(error).__name__
-
-    broken: list[str] = []
-    batches: list[Tensor] = []
-    starts = deque(range(0, len(names), _IMAGES_AT_ONCE))
-    ahead: deque[tuple[range, list[Future[Tensor | str]]]] = deque()
-    with ThreadPoolExecutor(max(2, cpu_count() or 2)) as pool, progress_bar() as bar, torch.inference_mode():
-        task = bar.add_task("embedding images", total=len(names))
-        while starts or ahead:
-            while starts and len(ahead) < 2:
-                first = starts.popleft()
-                indices = range(first, min(first + _IMAGES_AT_ONCE, len(names)))
-                ahead.append((indices, [pool.submit(prepare, index) for index in indices]))
-            indices, futures = ahead.popleft()
-            prepared = [future.result() for future in futures]
-            images = [image for image in prepared if isinstance(image, Tensor)]
-            if len(images) < len(prepared):
-                broken += [
-                    f"{names[index]} ({why})"
-                    for index, why in zip(indices, prepared, strict=True)
-                    if isinstance(why, str)
-                ]
-            if not broken:
-                batch = torch.stack(images).to(model.device)
-                batches.append(model.encode_image(batch).float().cpu())
-            bar.advance(task, len(prepared))
-    if broken:
-        raise UserError(f"{len(broken)} of {len(names)} images cannot be read, first {broken[0]}; restore them")
-    embeddings = torch.cat(batches)
-    if not embeddings.isfinite().all():
-        raise UserError(f"{model.name} gives image embeddings that are not finite; its weights are broken")
-    return embeddings

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from geomammut.errors import UserError
+from geomammut.evaluation.embeddings import encode_texts
 from geomammut.model.interface import VisionLanguageModel
 
 TEMPLATES: Mapping[str, tuple[str, ...]] = {
@@ -30,7 +31,6 @@ _RUN_TOGETHER = {
     "storagetanks": "storage tanks",
     "tenniscourt": "tennis court",
 }
-_TEXTS_AT_ONCE = 256
 
 
 def templates(prompts: str) -> tuple[str, ...]:
@@ -115,24 +115,3 @@ def class_embeddings(model: VisionLanguageModel, names: Sequence[Sequence[str]],
     flat = encode_texts(model, [prompt for some in prompts for prompt in some])
     means = torch.stack([some.mean(0) for some in torch.split(flat, [len(some) for some in prompts])])
     return torch.nn.functional.normalize(means, dim=-1)
-
-
-@torch.inference_mode()
-def encode_texts(model: VisionLanguageModel, texts: Sequence[str]) -> Tensor:
-    """Embed texts as [T, E], float32 on the CPU; equal texts are embedded once, so they stay equal.
-
-    Texts of like length go together, since a batch is padded to its longest.
-
-    Raises:
-        UserError: The model's embeddings are not finite.
-    """
-    distinct = sorted(set(texts), key=lambda text: (len(text), text))
-    batches = [
-        model.encode_text(distinct[first : first + _TEXTS_AT_ONCE]).float().cpu()
-        for first in range(0, len(distinct), _TEXTS_AT_ONCE)
-    ]
-    embeddings = torch.cat(batches)
-    if not embeddings.isfinite().all():
-        raise UserError(f"{model.name} gives text embeddings that are not finite; its weights are broken")
-    place = {text: index for index, text in enumerate(distinct)}
-    return embeddings[torch.tensor([place[text] for text in texts])]

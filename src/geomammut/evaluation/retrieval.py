@@ -1,24 +1,19 @@
 """Zero-shot retrieval: image → text and text → image (DESIGN §5)."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from geomammut.errors import UserError
-from geomammut.evaluation.images import encode_images
-from geomammut.evaluation.prompts import encode_texts
+from geomammut.evaluation.captioned import read_captioned
+from geomammut.evaluation.embeddings import encode_images, encode_texts
 from geomammut.evaluation.results import write_results
 from geomammut.model.load import load_model
-from geomammut.pairs.benchmark import find_image, read_karpathy
-from geomammut.pairs.pair_set import PairSet
-from geomammut.pictures import open_picture
 
 RetrievalProtocol = Literal["instance", "skyscript"]
 SKYSCRIPT_PREFIX = "a satellite image. "
@@ -57,10 +52,10 @@ def eval_retrieval(
     """
     if protocol not in ("instance", "skyscript"):
         raise UserError(f"no protocol {protocol!r}: choose instance or skyscript")
-    benchmark = _read_benchmark(annotations, images, split, pairs)
+    benchmark = read_captioned(annotations, images, split, pairs)
     loaded = load_model(model)
     texts, right = protocol_pairs(benchmark.captions, protocol)
-    image_embeddings = encode_images(loaded, benchmark.load, benchmark.names)
+    image_embeddings = encode_images(loaded, benchmark.read, benchmark.names)
     metrics, tied_pairs = retrieval_metrics(image_embeddings, encode_texts(loaded, texts), right)
     return write_results(
         Path(out),
@@ -191,50 +186,3 @@ def _distinct_rows(embeddings: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
     _, first, place, copies = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
     once = None if len(first) == len(rows) else torch.from_numpy(copies).double()
     return torch.from_numpy(rows[first]), torch.from_numpy(place), once
-
-
-@dataclass(frozen=True)
-class _Benchmark:
-    title: str
-    names: list[str]
-    captions: list[list[str]]
-    load: Callable[[int], Image.Image]
-
-
-def _read_benchmark(annotations: Path | None, images: Path | None, split: str | None, pairs: Path | None) -> _Benchmark:
-    if pairs is not None and annotations is None and images is None:
-        found = _from_pair_set(PairSet(pairs))
-    elif pairs is None and annotations is not None and images is not None:
-        found = _from_karpathy(Path(annotations), Path(images), split)
-    else:
-        raise UserError("give either --annotations, --images and --split, or --pairs")
-    bare = [name for name, some in zip(found.names, found.captions, strict=True) if not some]
-    if bare:
-        raise UserError(f"{found.title}: {len(bare)} of {len(found.names)} images have no caption, first {bare[0]}")
-    return found
-
-
-def _from_pair_set(pair_set: PairSet) -> _Benchmark:
-    return _Benchmark(pair_set.folder.name, pair_set.ids, pair_set.captions, pair_set.read_picture)
-
-
-def _from_karpathy(annotations: Path, folder: Path, split: str | None) -> _Benchmark:
-    if split is None:
-        raise UserError("--annotations needs --split, such as --split test")
-    records = read_karpathy(annotations, split)
-    names = [record.filename for record in records]
-    captions = [list(record.captions) for record in records]
-    if not folder.is_dir():
-        raise UserError(f"no folder of images at {folder}")
-    found = [find_image(folder, record) for record in records]
-    files = [path for path in found if path is not None]
-    if len(files) < len(found):
-        raise UserError(f"{annotations} names a file outside {folder}: {names[found.index(None)]}")
-    missing = [name for name, path in zip(names, files, strict=True) if not path.is_file()]
-    if missing:
-        raise UserError(
-            f"{len(missing)} of {len(names)} images of split {split!r} are not in {folder}, "
-            f"first {missing[0]}; a benchmark counts only whole"
-        )
-    title = f"{annotations.stem}:{split}"
-    return _Benchmark(title, names, captions, lambda index: open_picture(files[index]))

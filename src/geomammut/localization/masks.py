@@ -21,8 +21,9 @@ from shapely.geometry.polygon import orient
 from torch import Tensor
 
 from geomammut.errors import UserError
+from geomammut.evaluation.embeddings import encode_texts
 from geomammut.evaluation.images import open_raster, read_rgb
-from geomammut.evaluation.prompts import class_embeddings, encode_texts
+from geomammut.evaluation.prompts import class_embeddings
 from geomammut.evaluation.segmentation import DEFAULT_TEMPLATE
 from geomammut.files import whole_file
 from geomammut.model.interface import VisionLanguageModel

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from geomammut.errors import UserError
-from geomammut.evaluation.prompts import encode_texts
+from geomammut.evaluation.embeddings import encode_texts
 from geomammut.evaluation.retrieval import retrieval_metrics
 from geomammut.files import write_json
 from geomammut.localization.pseudo_labels import (
