@@ -5,10 +5,7 @@ import gzip
 import io
 import json
 import tarfile
-import threading
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +16,7 @@ import pytest
 from geomammut.errors import UserError
 from geomammut.pairs.web_stages.dropped import Dropped
 from geomammut.pairs.web_stages.inputs import ROWS_A_FILE, place_of, read_input_image, read_web_inputs, sources
+from range_server import range_server
 
 JPEG = b"\xff\xd8\xff\xe0 one picture"
 
@@ -74,32 +72,8 @@ def page(number: int) -> bytes:
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[str]:
     """The address under which a server on this machine gives out `tmp_path`."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path))) as running:
-        running.daemon_threads = True
-        threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True).start()
-        yield f"http://127.0.0.1:{running.server_address[1]}"
-        running.shutdown()
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    """Gives out files, or the parts of them that are asked for."""
-
-    def do_GET(self) -> None:
-        path = Path(self.translate_path(self.path))
-        if not path.is_file() or "Range" not in self.headers:
-            super().do_GET()
-            return
-        start, end = map(int, self.headers["Range"].removeprefix("bytes=").split("-"))
-        whole = path.read_bytes()
-        part = whole[start : end + 1]
-        self.send_response(206)
-        self.send_header("Content-Length", str(len(part)))
-        self.send_header("Content-Range", f"bytes {start}-{start + len(part) - 1}/{len(whole)}")
-        self.end_headers()
-        self.wfile.write(part)
-
-    def log_message(self, *_: object) -> None:
-        pass
+    with range_server(tmp_path) as address:
+        yield address
 
 
 # Tables

@@ -68,3 +68,10 @@ def content_id(*parts: bytes | str) -> str:
         digest.update(len(data).to_bytes(8, "little"))
         digest.update(data)
     return digest.hexdigest()[:20]
+
+
+def data_folder() -> Path:
+    """Return the user's data folder: GEOMAMMUT_HOME, or `geomammut` where the desktop keeps data (XDG_DATA_HOME)."""
+    if home := os.environ.get("GEOMAMMUT_HOME"):
+        return Path(home).expanduser()
+    return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "geomammut"

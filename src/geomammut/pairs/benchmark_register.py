@@ -8,8 +8,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from geomammut.errors import UserError
+from geomammut.files import data_folder
 from geomammut.pairs.benchmark import find_image, read_karpathy
-from geomammut.pairs.known_pictures import Picture, data_folder, pictures_of_pair_set, write_known
+from geomammut.pairs.known_pictures import Picture, pictures_of_pair_set, write_known
 from geomammut.pairs.pair_set import PairSet
 from geomammut.progress import console
 

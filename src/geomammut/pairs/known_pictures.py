@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from daft import col, lit
 
 from geomammut.errors import UserError
-from geomammut.files import content_id, whole_file
+from geomammut.files import content_id, data_folder, whole_file
 from geomammut.pairs.pair_set import PairSet
 from geomammut.pairs.web_stages.fingerprints import fingerprint
 from geomammut.pictures import UNREADABLE, open_picture
@@ -25,13 +25,6 @@ _FILE_BITS = 40  # of a number: which picture of a file; those above say which f
 _BATCH = 1024
 
 Picture = tuple[str, Callable[[], bytes]]  # its name, and what reads its file
-
-
-def data_folder() -> Path:
-    """Return the user's data folder: GEOMAMMUT_HOME, or `geomammut` where the desktop keeps data (XDG_DATA_HOME)."""
-    if home := os.environ.get("GEOMAMMUT_HOME"):
-        return Path(home).expanduser()
-    return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "geomammut"
 
 
 def write_known(out: Path, pictures: Iterable[Picture], total: int, about: dict[str, str]) -> tuple[int, int]:

@@ -9,16 +9,21 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from PIL import Image
 
 from geomammut.errors import UserError
 from geomammut.files import whole_folder, write_json
+from geomammut.pairs.remote_files import is_address, open_file
+from geomammut.pairs.shard_cache import ShardCache
 from geomammut.pictures import open_picture
 
 Source = Literal["landmarks", "web", "benchmark"]
 
+SHARDS_KEPT = 64  # on this machine, of a pair set at an address
 _METADATA_ROWS = 10_000  # in memory, and in a row group of pairs.parquet
 
 METADATA_SCHEMA = pa.schema(
@@ -165,21 +170,27 @@ def _last_losses(funnel: Funnel) -> str:
 
 
 class PairSet:
-    """A pair set on disk, read by index.
+    """A pair set, read by index: a folder, or its address (http, https, s3, gs, az).
+
+    Of one at an address, a shard is copied here when it is first read, and the latest SHARDS_KEPT stay.
 
     Attributes:
-        folder: Its folder.
+        folder: Its folder; of one at an address, where its shards are copied to.
         table: `pairs.parquet` (see METADATA_SCHEMA), one row a pair.
+        is_remote: Whether it stands at an address.
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
-        metadata = self.folder / "pairs.parquet"
-        if not metadata.is_file():
-            raise UserError(f"{self.folder} is no pair set: pairs.parquet is missing; make one with `geomammut pairs`")
+        self.is_remote = is_address(str(folder))
+        self._cache = ShardCache(str(folder), SHARDS_KEPT) if self.is_remote else None
+        self.folder = self._cache.folder if self._cache else Path(folder)
+        metadata = f"{str(folder).rstrip('/')}/pairs.parquet"
+        if not self.is_remote and not Path(metadata).is_file():
+            raise UserError(f"{folder} is no pair set: pairs.parquet is missing; make one with `geomammut pairs`")
         try:
-            self.table = pq.read_table(metadata)
-        except (pa.ArrowInvalid, OSError) as error:
+            with open_file(metadata) as file:
+                self.table = pq.read_table(file)
+        except (pa.ArrowException, OSError) as error:
             raise UserError(f"{metadata} cannot be read ({error}); make the pair set again") from error
         missing = set(METADATA_SCHEMA.names) - set(self.table.column_names)
         if missing:
@@ -212,10 +223,20 @@ class PairSet:
         """Return the encoded images at `indices`, in their order."""
         images = []
         for index in indices:
-            with (self.folder / self._shards[index]).open("rb") as file:
-                file.seek(self._offsets[index])
-                images.append(file.read(self._sizes[index]))
+            shard, offset, size = self._shards[index], int(self._offsets[index]), int(self._sizes[index])
+            if self._cache is not None:
+                images.append(self._cache.read(shard, offset, size))
+                continue
+            with (self.folder / shard).open("rb") as file:
+                file.seek(offset)
+                images.append(file.read(size))
         return images
+
+    def rows_by_shard(self) -> list[NDArray[np.int64]]:
+        """Return the rows of each shard, shards in the order of their first row."""
+        shards = self.table["shard"].combine_chunks().dictionary_encode().indices.to_numpy()
+        order = np.argsort(shards, kind="stable")
+        return np.split(order, np.flatnonzero(np.diff(shards[order])) + 1)
 
     def read_picture(self, index: int) -> Image.Image:
         """Return the image at `index` as RGB; raises one of `pictures.UNREADABLE` if it is corrupt."""

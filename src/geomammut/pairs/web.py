@@ -19,6 +19,7 @@ from geomammut.files import content_id, whole_folder
 from geomammut.pairs.benchmark_register import benchmarks_list
 from geomammut.pairs.daft_runner import run_on
 from geomammut.pairs.pair_set import Funnel, Pair, write_pair_set
+from geomammut.pairs.remote_files import is_address
 from geomammut.pairs.run_folder import RunFolder, file_state
 from geomammut.pairs.web_card import card, nothing_left, record, record_captions
 from geomammut.pairs.web_decisions import DECISIONS, Reasons, decide
@@ -27,7 +28,6 @@ from geomammut.pairs.web_programs import cleaned, close_fetcher, image_judge
 from geomammut.pairs.web_recaption import recaptioned
 from geomammut.pairs.web_run import Plan, WebRun
 from geomammut.pairs.web_stages.duplicates import near_duplicates
-from geomammut.pairs.web_stages.input_files import is_address
 from geomammut.pairs.web_stages.inputs import read_web_inputs, sources
 from geomammut.pairs.web_stages.leakage import copies_of, leaks
 from geomammut.pairs.web_stages.text import RULES, text_stage

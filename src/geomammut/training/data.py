@@ -19,6 +19,7 @@ from geomammut.training.augment import Augment
 
 Images = NDArray[np.float32]
 
+SHARDS_AT_ONCE = 16  # of a pair set at an address
 _AHEAD = 3  # batches prepared while a step runs
 
 logger = logging.getLogger(__name__)
@@ -50,11 +51,18 @@ class Batch:
         return Batch(self.images[rows], self.captions[rows], self.landmarks[rows], self.sources[rows], *looks)
 
 
-def sample_order(sizes: Mapping[str, int], mix: Mapping[str, float], samples: int, seed: int) -> list[tuple[str, int]]:
+def sample_order(
+    sizes: Mapping[str, int],
+    mix: Mapping[str, float],
+    samples: int,
+    seed: int,
+    shards: Mapping[str, Sequence[NDArray[np.int64]]] | None = None,
+) -> list[tuple[str, int]]:
     """Return which pair each of `samples` draws takes: (set, index).
 
     Each draw picks a set by its weight; a set's own draws run through it in epochs, each freshly shuffled,
-    so that no pair is seen twice before all are seen once.
+    so that no pair is seen twice before all are seen once. Of a set in `shards` (the rows of each of its shards),
+    an epoch shuffles the shards, and pairs among SHARDS_AT_ONCE of them at a time, so that few are held.
     """
     generator = np.random.default_rng(seed)
     names = list(mix)
@@ -64,10 +72,17 @@ def sample_order(sizes: Mapping[str, int], mix: Mapping[str, float], samples: in
     for number, name in enumerate(names):
         places = np.flatnonzero(picks == number)
         epochs = -(-len(places) // sizes[name]) if len(places) else 0
-        indices = np.concatenate([generator.permutation(sizes[name]) for _ in range(epochs)] or [np.empty(0, int)])
+        own = (shards or {}).get(name) or [np.arange(sizes[name])]
+        indices = np.concatenate([_epoch(own, generator) for _ in range(epochs)] or [np.empty(0, int)])
         for place, index in zip(places, indices, strict=False):
             order[place] = (name, int(index))
     return order
+
+
+def _epoch(shards: Sequence[NDArray[np.int64]], generator: np.random.Generator) -> NDArray[np.int64]:
+    order = generator.permutation(len(shards))
+    groups = [order[start : start + SHARDS_AT_ONCE] for start in range(0, len(order), SHARDS_AT_ONCE)]
+    return np.concatenate([generator.permutation(np.concatenate([shards[one] for one in group])) for group in groups])
 
 
 class _Sample(NamedTuple):

@@ -153,7 +153,13 @@ class _Run:
         kept = max(1, round(patches * (1 - plan.patch_dropout)))
         return BatchLoader(
             sets,
-            sample_order({name: len(pairs) for name, pairs in sets.items()}, stage.mix, stage.samples, seed),
+            sample_order(
+                {name: len(pairs) for name, pairs in sets.items()},
+                stage.mix,
+                stage.samples,
+                seed,
+                {name: pairs.rows_by_shard() for name, pairs in sets.items() if pairs.is_remote},
+            ),
             batch_size=plan.batch_size,
             seed=seed,
             augment=Augment(plan.augment, model.image_size, model.mean, model.std),

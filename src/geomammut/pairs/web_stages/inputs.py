@@ -14,6 +14,7 @@ from daft.io._generator import read_generator  # the only source in Python that 
 from daft.recordbatch import RecordBatch
 
 from geomammut.errors import UserError
+from geomammut.pairs.remote_files import is_address, open_file
 from geomammut.pairs.web_stages import shards, tables, warc
 from geomammut.pairs.web_stages.dropped import Dropped
 from geomammut.pairs.web_stages.input_files import (
@@ -21,9 +22,7 @@ from geomammut.pairs.web_stages.input_files import (
     MAX_IMAGE_BYTES,
     READ_ERRORS,
     find,
-    is_address,
     is_folder,
-    open_file,
     read_inside,
 )
 from geomammut.pairs.web_stages.records import IMAGE, SCHEMA, NoColumnError, Record, record_batches

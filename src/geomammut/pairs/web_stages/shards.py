@@ -7,7 +7,7 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO, cast
 
-from geomammut.pairs.web_stages.input_files import open_file
+from geomammut.pairs.remote_files import open_file
 from geomammut.pairs.web_stages.records import ALT_TEXT_COLUMNS, URL_COLUMNS, NoColumnError, Record, column
 
 IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp", "gif", "tif", "tiff", "bmp")

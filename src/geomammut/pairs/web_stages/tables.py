@@ -9,7 +9,8 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from geomammut.pairs.web_stages.input_files import COMPRESSED, lines, open_file, open_text
+from geomammut.pairs.remote_files import open_file
+from geomammut.pairs.web_stages.input_files import COMPRESSED, lines, open_text
 from geomammut.pairs.web_stages.records import (
     ALT_TEXT_COLUMNS,
     SCHEMA,

@@ -9,7 +9,7 @@ from urllib.parse import urljoin
 from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
 from selectolax.lexbor import LexborHTMLParser
 
-from geomammut.pairs.web_stages.input_files import open_file
+from geomammut.pairs.remote_files import open_file
 from geomammut.pairs.web_stages.records import Record
 
 SUFFIXES = (".warc", ".warc.gz", ".warc.zst", ".wat", ".wat.gz")
