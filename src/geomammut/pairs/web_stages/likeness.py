@@ -146,13 +146,14 @@ def _fit(levels: Levels, others: Levels, fit: Fit, *, steps: int) -> Fit:
         shift = fit[:, 1::2] - scale * step[:, 1::2]
         scale = scale.clip(1 / LARGEST_SCALE, LARGEST_SCALE)
         shift = shift.clip(-LARGEST_SHIFT, LARGEST_SHIFT)
-        fit = np.stack([scale, shift], axis=2).reshape(count, 4)
+        fit = np.stack([scale, shift], axis=2).reshape(count, 4).astype(np.float32)
     return fit
 
 
 def _places(side: int) -> NDArray[np.float32]:
     """Return where the pixels of a row are, from -0.5 to 0.5."""
-    return (np.arange(side, dtype=np.float32) + 0.5) / side - 0.5
+    places: NDArray[np.float32] = ((np.arange(side) + 0.5) / side - 0.5).astype(np.float32)
+    return places
 
 
 def _laid(levels: Levels, fit: Fit) -> tuple[Levels, Levels]:
