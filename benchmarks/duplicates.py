@@ -2,16 +2,20 @@
 
     .venv/bin/python benchmarks/duplicates.py --data ../shared/data --mosaic demo/place/mosaic.tif
     .venv/bin/python benchmarks/duplicates.py --rows 10000 100000 1000000
+    .venv/bin/python benchmarks/duplicates.py --data ../shared/data --leaks
 
 The first takes 20,000 different chips: RSICD, quarters of UC Merced, EuroSAT, photographs, tiles of aerial images, and
 the demo's place. Of 2,000 of them changed copies are planted, one kind of change after the other. RSICD and UC Merced
 hold copies of their own: `--sheet` draws what is merged among the chips, to be looked at. The second joins
-fingerprints that are blends of two of random scenes, with a tenth of them copied.
+fingerprints that are blends of two of random scenes, with a tenth of them copied. The third registers the val split of
+RSICD, and looks for changed copies of its images among those of train and of others.
 """
 
 import argparse
 import io
+import os
 import resource
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,8 +26,11 @@ import pyarrow as pa
 import rasterio
 from PIL import Image, ImageDraw, ImageEnhance
 
+from geomammut.pairs.benchmark import read_karpathy
+from geomammut.pairs.benchmark_register import benchmarks_add
 from geomammut.pairs.web_stages.duplicates import near_duplicates
 from geomammut.pairs.web_stages.fingerprints import fingerprint
+from geomammut.pairs.web_stages.leakage import leaks
 
 Picture = Image.Image
 FLIP, UPSIDE, TURN = (getattr(Image.Transpose, name) for name in ("FLIP_LEFT_RIGHT", "FLIP_TOP_BOTTOM", "ROTATE_90"))
@@ -159,14 +166,45 @@ def joined(rows: int) -> None:
     )
 
 
+def leaked(data: Path) -> None:
+    images, annotations = data / "rsicd" / "images", data / "rsicd" / "dataset_rsicd.json"
+    names = {
+        split: [entry.filename for entry in read_karpathy(annotations, split) if (images / entry.filename).is_file()]
+        for split in ("val", "train")
+    }
+    val = [Image.open(images / name).convert("RGB") for name in names["val"]]
+    asked = [
+        (kind, name, change(image))
+        for kind, change in CHANGES.items()
+        for name, image in zip(names["val"], val, strict=True)
+    ]
+    strangers = [("RSICD train", images / name) for name in names["train"]]
+    strangers += [(pattern, path) for pattern in ("ucm/*/*", "natural/*") for path in sorted(data.glob(pattern))]
+    asked += [(kind, path.name, Image.open(path).convert("RGB")) for kind, path in strangers]
+    prints = pa.array([fingerprint(image) for _, _, image in asked], pa.binary())
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["GEOMAMMUT_HOME"] = home
+        benchmarks_add(images, name="val", annotations=annotations, split="val")
+        found = leaks(daft.from_arrow(pa.table({"row": np.arange(len(asked)), "fingerprint": prints}))).to_pydict()
+    benchmark_image = dict(zip(found["row"], found["benchmark_image"], strict=True))
+    for kind in dict.fromkeys(kind for kind, _, _ in asked):
+        rows = [row for row, (each, _, _) in enumerate(asked) if each == kind]
+        right = sum(benchmark_image.get(row) == asked[row][1] for row in rows)
+        dropped = sum(row in benchmark_image for row in rows)
+        print(f"{kind:45} {len(rows)}: {dropped} dropped, {right} of them for their own original")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--mosaic", type=Path)
     parser.add_argument("--sheet", type=Path)
+    parser.add_argument("--leaks", action="store_true")
     parser.add_argument("--rows", type=int, nargs="*", default=[])
     options = parser.parse_args()
-    if options.data is not None:
+    if options.leaks:
+        leaked(options.data)
+    elif options.data is not None:
         planted(options.data, options.mosaic, options.sheet)
     for rows in options.rows:
         joined(rows)
