@@ -42,6 +42,7 @@ VERBS = {
     "eval retrieval": ("eval_retrieval", "evaluation.retrieval"),
     "eval classification": ("eval_classification", "evaluation.classification"),
     "eval segmentation": ("eval_segmentation", "evaluation.segmentation"),
+    "eval suite": ("eval_suite", "evaluation.suite"),
     "heatmap": ("heatmap", "localization.masks"),
     "segment": ("segment", "localization.masks"),
     "localize": ("localize", "localization.rounds"),

@@ -38,6 +38,7 @@ _HOMES = {
     "eval_retrieval": "evaluation.retrieval",
     "eval_classification": "evaluation.classification",
     "eval_segmentation": "evaluation.segmentation",
+    "eval_suite": "evaluation.suite",
     "heatmap": "localization.masks",
     "segment": "localization.masks",
     "localize": "localization.rounds",

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from geomammut.cli.options import ModelName, Results, Seed, Window, print_metrics
+from geomammut.cli.options import ModelName, Results, Seed, Window, print_metrics, print_path
 
 
 def eval_retrieval(
@@ -98,3 +98,29 @@ def eval_segmentation(
 
     results = eval_segmentation(model, images, masks, classes, out, window=window, method=method, seed=seed)
     print_metrics(results, out)
+
+
+def eval_suite(
+    suite: Annotated[Path, typer.Argument(metavar="SUITE.toml", exists=True, dir_okay=False)],
+    models: Annotated[
+        list[str],
+        typer.Option(metavar="MODEL...", help="What --model of the other verbs takes.", show_default=False),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the results.", show_default=False)],
+    data: Annotated[
+        Path, typer.Option(help="Folder that the suite's paths start from.", exists=True, file_okay=False)
+    ] = Path(),
+    seed: Annotated[int | None, typer.Option(help="Replaces the suite's seed.", show_default=False)] = None,
+) -> None:
+    """Measure models on many benchmarks: a JSON each, and a table of all beside published figures.
+
+    Run it again to go on: what did not change is not measured twice.
+
+    \b
+    Example:
+      geomammut eval suite recipes/suite_small.toml --models runs/rsicd open_clip:ViT-B-32/laion2b_s34b_b79k \\
+          --data benchmarks -o results
+    """
+    from geomammut.evaluation.suite import eval_suite
+
+    print_path(eval_suite(suite, models, out, data=data, seed=seed)["table"])
