@@ -116,7 +116,7 @@ def test_64_pairs_are_learnt_by_heart() -> None:
     assert figures["loss"] < 0.1
     model.eval()
     with torch.no_grad():
-        metrics, _ = retrieval_metrics(
+        metrics = retrieval_metrics(
             model.encode_image(images), model.encode_text(captions), torch.stack([torch.arange(64)] * 2, dim=1).numpy()
         )
         assert metrics["i2t_r1"] == metrics["t2i_r1"] == 100.0

@@ -7,6 +7,19 @@ import typer
 
 from geomammut.cli.options import ModelName, Results, Seed, Window, print_metrics, print_path
 
+Embeddings = Annotated[
+    Path | None,
+    typer.Option(
+        help="An .npy table, a row each, in place of the model's; --model is then its name.",
+        exists=True,
+        dir_okay=False,
+        show_default=False,
+    ),
+]
+Cache = Annotated[
+    Path | None, typer.Option(help="Folder where embeddings are kept by content.", file_okay=False, show_default=False)
+]
+
 
 def eval_retrieval(
     model: ModelName,
@@ -21,6 +34,9 @@ def eval_retrieval(
         Literal["instance", "skyscript"],
         typer.Option(help="All captions kept; or skyscript: prefixed, de-duplicated."),
     ] = "instance",
+    image_embeddings: Embeddings = None,
+    text_embeddings: Embeddings = None,
+    cache: Cache = None,
     seed: Seed = 0,
 ) -> None:
     """Measure image→text and text→image recall at 1, 5 and 10.
@@ -30,6 +46,8 @@ def eval_retrieval(
       geomammut eval retrieval --model runs/rsicd --pairs heldout_pairs -o recall.json
       geomammut eval retrieval --model open_clip:ViT-B-32/weights.safetensors \\
           --annotations dataset_rsicd.json --images RSICD_images --split val -o recall.json
+      geomammut eval retrieval --model another --image-embeddings images.npy --text-embeddings texts.npy \\
+          --annotations dataset_rsicd.json --split val -o recall.json
     """
     from geomammut.evaluation.retrieval import eval_retrieval
 
@@ -41,6 +59,9 @@ def eval_retrieval(
         split=split,
         pairs=pairs,
         protocol=protocol,
+        image_embeddings=image_embeddings,
+        text_embeddings=text_embeddings,
+        cache=cache,
         seed=seed,
     )
     print_metrics(results, out)

@@ -5,20 +5,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from geomammut.errors import UserError
-from geomammut.evaluation.captioned import read_captioned
-from geomammut.evaluation.embeddings import encode_images, encode_texts
+from geomammut.evaluation.captioned import CaptionedImages, read_captioned
+from geomammut.evaluation.embeddings import EmbeddingCache, encode_images, encode_texts, read_embeddings
+from geomammut.evaluation.intervals import bootstrap_intervals
+from geomammut.evaluation.ranks import Ranks, rank
 from geomammut.evaluation.results import write_results
 from geomammut.model.load import load_model
 
 RetrievalProtocol = Literal["instance", "skyscript"]
 SKYSCRIPT_PREFIX = "a satellite image. "
 
-_SCORES_AT_ONCE = 1 << 24  # 64 MB of float32
+_TOP = (1, 5, 10)
 
 
 def eval_retrieval(
@@ -30,41 +31,59 @@ def eval_retrieval(
     split: str | None = None,
     pairs: Path | None = None,
     protocol: RetrievalProtocol = "instance",
+    image_embeddings: Path | None = None,
+    text_embeddings: Path | None = None,
+    cache: Path | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Measure zero-shot retrieval on a captioned benchmark or a pair set, and write the results.
 
     Args:
-        model: What `load_model` takes.
+        model: What `load_model` takes; with embeddings given, what to call the system that made them.
         out: The results' JSON file.
         annotations: Captions in Karpathy's JSON layout; with `images` and `split`.
-        images: Folder of the images that the annotations name.
+        images: Folder of the images that the annotations name; not needed where embeddings are given.
         split: "test", "val", …
         pairs: A pair set, instead of the three above.
         protocol: `instance` or `skyscript` (DESIGN §5).
-        seed: Recorded; nothing here is random.
+        image_embeddings: An .npy file [I, E], a row for each image in the benchmark's order, in place of a model's.
+        text_embeddings: An .npy file [T, E], a row for each of the protocol's texts (`protocol_pairs`).
+        cache: Folder where embeddings are kept, found again by the model's weights and the inputs' bytes.
+        seed: Of the bootstrap.
 
     Returns:
-        The results, as written: `metrics` i2t_r1 … mR in percent, `tied_pairs` by direction.
+        The results, as written: `metrics` i2t_r1 … mR in percent, their 95% `intervals`, `median_rank` (1 is best)
+        and `tied_pairs` by direction.
 
     Raises:
         UserError: Something given is missing or broken; every missing image is one too many.
     """
     if protocol not in ("instance", "skyscript"):
         raise UserError(f"no protocol {protocol!r}: choose instance or skyscript")
+    if (image_embeddings is None) != (text_embeddings is None):
+        raise UserError("--image-embeddings and --text-embeddings go together; give both")
+    if image_embeddings is None and (annotations is None) != (images is None):
+        raise UserError("give either --annotations, --images and --split, or --pairs")
     benchmark = read_captioned(annotations, images, split, pairs)
-    loaded = load_model(model)
     texts, right = protocol_pairs(benchmark.captions, protocol)
-    image_embeddings = encode_images(loaded, benchmark.read, benchmark.names)
-    metrics, tied_pairs = retrieval_metrics(image_embeddings, encode_texts(loaded, texts), right)
+    if image_embeddings and text_embeddings:
+        of_images, of_texts = _read_both(Path(image_embeddings), Path(text_embeddings), benchmark, texts, protocol)
+    else:
+        loaded = load_model(model)
+        kept = EmbeddingCache(Path(cache), loaded) if cache else None
+        of_images = encode_images(loaded, benchmark.read, benchmark.names, kept)
+        of_texts = encode_texts(loaded, texts, kept)
+    by_image, by_text = rank(of_images, of_texts, right)
     return write_results(
         Path(out),
         model=model,
         benchmark=benchmark.title,
         protocol=protocol,
         counts={"images": len(benchmark.names), "texts": len(texts), "distinct_texts": len(set(texts))},
-        metrics=metrics,
-        tied_pairs=tied_pairs,
+        metrics=_recalls(by_image, by_text),
+        intervals=retrieval_intervals(by_image, by_text, right, seed=seed),
+        median_rank={"i2t": float(np.median(by_image.before)) + 1, "t2i": float(np.median(by_text.before)) + 1},
+        tied_pairs={"i2t": int(by_image.tied.sum()), "t2i": int(by_text.tied.sum())},
         seed=seed,
     )
 
@@ -93,9 +112,7 @@ def protocol_pairs(
     return [SKYSCRIPT_PREFIX + caption for caption in distinct], np.array(right, np.int64).reshape(-1, 2)
 
 
-def retrieval_metrics(
-    image_embeddings: Tensor, text_embeddings: Tensor, right: NDArray[np.int64]
-) -> tuple[dict[str, float], dict[str, int]]:
+def retrieval_metrics(image_embeddings: Tensor, text_embeddings: Tensor, right: NDArray[np.int64]) -> dict[str, float]:
     """Score embeddings against each other and count how often something right ranks among the first k.
 
     A wrong item whose score equals that of the best right one ranks before it, so that a constant model
@@ -108,81 +125,70 @@ def retrieval_metrics(
             has one.
 
     Returns:
-        Recalls in percent (i2t_r1, i2t_r5, i2t_r10, t2i_r1, …) with their mean mR; and by direction how
-        many wrong items tie with a query's best right one.
+        Recalls in percent (i2t_r1, i2t_r5, i2t_r10, t2i_r1, …) with their mean mR.
 
     Raises:
         ValueError: An image or text without a right partner, or embeddings that are not finite.
     """
-    metrics: dict[str, float] = {}
-    tied_pairs: dict[str, int] = {}
-    for direction, queries, gallery, pairs in (
-        ("i2t", image_embeddings, text_embeddings, right),
-        ("t2i", text_embeddings, image_embeddings, right[:, ::-1]),
-    ):
-        before, tied = wrong_before_right(queries, gallery, pairs)
-        tied_pairs[direction] = int(tied.sum())
-        for k in (1, 5, 10):
-            metrics[f"{direction}_r{k}"] = 100.0 * float((before < k).mean())
-    metrics["mR"] = sum(metrics.values()) / 6
-    return metrics, tied_pairs
+    return _recalls(*rank(image_embeddings, text_embeddings, right))
 
 
-def wrong_before_right(
-    queries: Tensor, gallery: Tensor, right: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Count, for each query, the wrong items that rank before its best right one.
+def _recalls(by_image: Ranks, by_text: Ranks) -> dict[str, float]:
+    recalls = {
+        f"{direction}_r{k}": 100.0 * float((ranks.before < k).mean())
+        for direction, ranks in (("i2t", by_image), ("t2i", by_text))
+        for k in _TOP
+    }
+    return recalls | {"mR": sum(recalls.values()) / len(recalls)}
 
-    Scores are inner products in float32, taken a block of queries at a time. Equal gallery rows are
-    scored once, so that they tie to the last bit wherever in the gallery they stand.
+
+def retrieval_intervals(
+    by_image: Ranks, by_text: Ranks, right: NDArray[np.int64], *, seed: int
+) -> dict[str, list[float]]:
+    """Return 95% bootstrap intervals of the metrics over images, the gallery as it is.
+
+    An image that is drawn brings its texts along; a text that several images carry counts by its share of them.
 
     Args:
-        queries: [Q, E].
-        gallery: [G, E].
-        right: Pairs (query, item) that belong together, [N, 2], each once.
-
-    Returns:
-        Wrong items with a score of at least the best right one's, and those of them with exactly its
-        score; each [Q].
+        by_image: The ranks of each image's texts [I].
+        by_text: The ranks of each text's images [T].
+        right: Pairs (image, text) that belong together, [N, 2].
+        seed: Of the draws.
     """
-    queries, gallery = queries.float(), gallery.float()
-    if not (queries.isfinite().all() and gallery.isfinite().all()):
-        raise ValueError("embeddings must be finite")
-    right = right[np.argsort(right[:, 0], kind="stable")]
-    ends = np.searchsorted(right[:, 0], np.arange(len(queries) + 1))
-    if (np.diff(ends) == 0).any():
-        raise ValueError("every query needs at least one right item")
-    rows, place, copies = _distinct_rows(gallery)
-    before = np.empty(len(queries), np.int64)
-    tied = np.empty(len(queries), np.int64)
-    block = max(1, _SCORES_AT_ONCE // len(rows))
-    for first in range(0, len(queries), block):
-        last = min(first + block, len(queries))
-        scores = queries[first:last] @ rows.T
-        owner, item = torch.from_numpy(right[ends[first] : ends[last]].T.copy())
-        owner = owner - first
-        right_scores = scores[owner, place[item]]
-        best = torch.full((last - first,), -torch.inf).scatter_reduce(0, owner, right_scores, "amax")
-        # Right items can reach the best score but not pass it: they are struck from the equals.
-        above = _count(scores > best[:, None], copies)
-        equal = _count(scores == best[:, None], copies)
-        right_equal = torch.zeros_like(equal).index_add(0, owner, (right_scores == best[owner]).long())
-        tied[first:last] = (equal - right_equal).numpy()
-        before[first:last] = (above + equal - right_equal).numpy()
-    return before, tied
+    image, text = right.T
+    share = 1 / np.bincount(text)[text]
+    images = len(by_image.before)
+    texts = np.bincount(image, share, images)
+    hits = [(by_image.before < k).astype(float) for k in _TOP]
+    hits += [np.bincount(image, share * (by_text.before < k)[text], images) for k in _TOP]
+    counted = np.stack([*hits, np.ones(images), texts], axis=1)
+    names = [f"{direction}_r{k}" for direction in ("i2t", "t2i") for k in _TOP]
+
+    def metrics(drawn: NDArray[np.int64]) -> dict[str, float]:
+        *found, all_images, all_texts = drawn @ counted
+        wholes = [all_images] * len(_TOP) + [all_texts] * len(_TOP)
+        recalls = {name: 100 * one / whole for name, one, whole in zip(names, found, wholes, strict=True)}
+        return recalls | {"mR": sum(recalls.values()) / len(recalls)}
+
+    return bootstrap_intervals(images, metrics, seed=seed)
 
 
-def _count(hits: Tensor, copies: Tensor | None) -> Tensor:
-    """Return how many items the hit rows [Q, U] stand for, [Q]."""
-    if copies is None:
-        return hits.sum(1)
-    return (hits.double() @ copies).long()
-
-
-def _distinct_rows(embeddings: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Return the distinct rows [U, E], each row's place among them, and their copies (None: all once)."""
-    rows = np.ascontiguousarray(embeddings.cpu().numpy()) + 0.0  # −0 becomes 0
-    keys = rows.view(np.dtype((np.void, rows.shape[1] * rows.itemsize))).ravel()
-    _, first, place, copies = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
-    once = None if len(first) == len(rows) else torch.from_numpy(copies).double()
-    return torch.from_numpy(rows[first]), torch.from_numpy(place), once
+def _read_both(
+    image_embeddings: Path,
+    text_embeddings: Path,
+    benchmark: CaptionedImages,
+    texts: Sequence[str],
+    protocol: RetrievalProtocol,
+) -> tuple[Tensor, Tensor]:
+    """Read the embeddings of another system, in the benchmark's order."""
+    of_images = read_embeddings(
+        image_embeddings, len(benchmark.names), f"one for each image of {benchmark.title}, in its order"
+    )
+    what = "every caption, image after image" if protocol == "instance" else "every distinct caption, as first met"
+    of_texts = read_embeddings(text_embeddings, len(texts), f"{what}, for the protocol {protocol}")
+    if of_images.shape[1] != of_texts.shape[1]:
+        raise UserError(
+            f"{image_embeddings} has {of_images.shape[1]} numbers a row, {text_embeddings} {of_texts.shape[1]}; "
+            "images and texts must be embedded in one space"
+        )
+    return of_images, of_texts

@@ -221,8 +221,7 @@ def _judge(teacher: Teacher, heldout: PairSet, plan: LocalizeRecipe) -> dict[str
 
 def _retrieval(images: Tensor, texts: Tensor) -> dict[str, float]:
     numbers = np.arange(len(images))
-    metrics, _ = retrieval_metrics(images, texts, np.stack([numbers, numbers], axis=1))
-    return metrics
+    return retrieval_metrics(images, texts, np.stack([numbers, numbers], axis=1))
 
 
 def _image_batches(model: Mammut, pairs: PairSet, chosen: NDArray[np.integer[Any]]) -> Iterator[Tensor]:

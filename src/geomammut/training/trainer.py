@@ -202,7 +202,7 @@ class _Run:
             with learner.autocast():
                 found.append(learner.passing(images.to(model.device), tokens.to(model.device), captions=False))
         numbers = np.arange(count)
-        metrics, _ = retrieval_metrics(
+        metrics = retrieval_metrics(
             torch.cat([passed.images for passed in found]),
             torch.cat([passed.texts for passed in found]),
             np.stack([numbers, numbers], axis=1),
