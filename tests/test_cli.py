@@ -340,8 +340,17 @@ EVALUATIONS: list[tuple[str, str, tuple[Any, ...], dict[str, Any]]] = [
     (
         "eval segmentation",
         "--images pictures --masks masks --classes classes.json --window 0 --method attention",
-        ("m", Path("pictures"), Path("masks"), Path("classes.json"), Path("r.json")),
-        {"window": 0, "method": "attention", "seed": 0},
+        ("m", Path("pictures"), Path("r.json")),
+        {
+            "masks": Path("masks"),
+            "classes": Path("classes.json"),
+            "benchmark": None,
+            "split": None,
+            "subset": False,
+            "window": 0,
+            "method": "attention",
+            "seed": 0,
+        },
     ),
 ]
 

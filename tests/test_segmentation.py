@@ -14,14 +14,8 @@ from PIL import Image
 from fake_model import ColourModel, ConstantModel
 from geomammut.errors import UserError
 from geomammut.evaluation import segmentation
-from geomammut.evaluation.segmentation import (
-    IGNORED,
-    count_confusion,
-    eval_segmentation,
-    read_mask,
-    read_mask_classes,
-    segmentation_metrics,
-)
+from geomammut.evaluation.masks import BACKGROUND_PROMPTS, IGNORED, read_mask, read_mask_classes
+from geomammut.evaluation.segmentation import count_confusion, eval_segmentation, segmentation_metrics
 
 CLASSES = {
     "classes": [
@@ -79,8 +73,8 @@ def scene(tmp_path: Path) -> Path:
 
 
 def run(scene: Path, **given) -> dict:
-    arguments = [scene / "images", scene / "masks", scene / "classes.json", scene / "out.json"]
-    return eval_segmentation("m", *arguments, **given)
+    arguments = {"masks": scene / "masks", "classes": scene / "classes.json"} | given
+    return eval_segmentation("m", scene / "images", scene / "out.json", **arguments)
 
 
 @pytest.mark.parametrize("method", ["sao", "attention"])
@@ -91,6 +85,8 @@ def test_verb_on_a_model_that_knows(scene: Path, monkeypatch: pytest.MonkeyPatch
     assert results["metrics"]["pixel_accuracy"] > 85
     assert results["metrics"]["miou"] > 75
     assert results["per_class"]["snow"] is None
+    low, high = results["intervals"]["miou"]
+    assert 0 <= low <= results["metrics"]["miou"] <= high <= 100
     assert results["per_class"]["water"] > 75
     pixels = 64 * 96 + 112 * 80 + 16 * 16
     ignored = 5 * (96 + 80 + 16)
@@ -106,6 +102,47 @@ def test_verb_on_a_model_that_knows(scene: Path, monkeypatch: pytest.MonkeyPatch
 def test_verb_on_a_constant_model(scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segmentation, "load_model", lambda name: ConstantModel())
     assert run(scene)["metrics"]["miou"] < 100 / 3
+
+
+def test_a_background_is_asked_for_by_the_same_words_everywhere(tmp_path: Path) -> None:
+    file = tmp_path / "classes.json"
+    entries = [{"name": "clutter", "mask": 0, "background": True}, {"name": "roof", "mask": 1}]
+    file.write_text(json.dumps({"classes": entries}))
+    assert read_mask_classes(file).prompts == (BACKGROUND_PROMPTS, ("roof",))
+    file.write_text(json.dumps({"classes": [{**entries[0], "prompts": ["sky"]}, entries[1]]}))
+    with pytest.raises(UserError, match="takes the place of `prompts`"):
+        read_mask_classes(file)
+
+
+def test_images_and_masks_as_an_owner_packs_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LoveDA's tree is read with LoveDA's own classes; what is missing or too much is told."""
+    monkeypatch.setattr(segmentation, "load_model", lambda name: ColourModel())
+    for place in ("Urban", "Rural"):
+        for kind, colour in (("images_png", "#0000FF"), ("masks_png", 4)):
+            (tmp_path / "Val" / place / kind).mkdir(parents=True)
+            mode = "RGB" if kind == "images_png" else "L"
+            Image.new(mode, (40, 40), colour).save(tmp_path / "Val" / place / kind / f"{place}.png")
+
+    def measure(**given) -> dict:
+        return eval_segmentation("m", tmp_path / "Val", tmp_path / "out.json", benchmark="loveda", **given)
+
+    with pytest.raises(UserError, match=r"2 images of 1,669, 1,667 missing.*--subset"):
+        measure(split="val")
+    with pytest.raises(UserError, match=r"no split 'test'; its splits are: train, val"):
+        measure(split="test")
+    results = measure(split="val", subset=True)
+    assert results["benchmark"] == "loveda"
+    assert results["published"]["whole"] is False
+    assert results["prompts"]["background"] == list(BACKGROUND_PROMPTS)
+    assert results["per_class"]["water"] is not None
+    spare = tmp_path / "Val" / "Rural" / "masks_png" / "spare.png"
+    Image.new("L", (40, 40)).save(spare)
+    with pytest.raises(UserError, match=r"1 masks in .* have no image, first Rural/masks_png/spare.png"):
+        measure(subset=True)
+    spare.unlink()
+    (tmp_path / "Val" / "Rural" / "masks_png" / "Rural.png").unlink()
+    with pytest.raises(UserError, match=r"1 of 2 images in .* have no mask, first Rural/images_png/Rural.png"):
+        measure(subset=True)
 
 
 def test_masks_of_integers(tmp_path: Path) -> None:

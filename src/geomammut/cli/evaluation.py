@@ -7,6 +7,13 @@ import typer
 
 from geomammut.cli.options import ModelName, Results, Seed, Window, print_metrics, print_path
 
+KnownBenchmark = Annotated[
+    str | None,
+    typer.Option(help="Which it is, by `benchmarks list`: its counts are checked.", show_default=False),
+]
+BenchmarkSplit = Annotated[str | None, typer.Option(help="Of the benchmark: train, val or test.", show_default=False)]
+Subset = Annotated[bool, typer.Option("--subset", help="Measure though its counts are not those published.")]
+
 Embeddings = Annotated[
     Path | None,
     typer.Option(
@@ -94,13 +101,23 @@ def eval_classification(
 
 def eval_segmentation(
     model: ModelName,
-    images: Annotated[Path, typer.Option(help="Folder of images.", exists=True, file_okay=False)],
-    masks: Annotated[Path, typer.Option(help="Folder of masks of the same stems.", exists=True, file_okay=False)],
-    classes: Annotated[
-        Path,
-        typer.Option(help="JSON: each class's name, mask value and prompts.", exists=True, dir_okay=False),
+    images: Annotated[
+        Path, typer.Option(help="Folder of images, or a known benchmark's own tree.", exists=True, file_okay=False)
     ],
     out: Results,
+    masks: Annotated[
+        Path | None,
+        typer.Option(help="Folder of masks of the same stems.", exists=True, file_okay=False, show_default=False),
+    ] = None,
+    classes: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON: each class's name, mask value and prompts.", exists=True, dir_okay=False, show_default=False
+        ),
+    ] = None,
+    benchmark: KnownBenchmark = None,
+    split: BenchmarkSplit = None,
+    subset: Subset = False,
     window: Window = 1,
     method: Annotated[
         Literal["sao", "attention"],
@@ -111,13 +128,26 @@ def eval_segmentation(
     """Measure zero-shot segmentation by words against masks.
 
     \b
-    Example:
+    Examples:
       geomammut eval segmentation --model runs/rsicd --images dubai/images --masks dubai/masks \\
           --classes dubai/classes.json -o dubai.json
+      geomammut eval segmentation --model runs/rsicd --benchmark loveda --images LoveDA/Val -o loveda.json
     """
     from geomammut.evaluation.segmentation import eval_segmentation
 
-    results = eval_segmentation(model, images, masks, classes, out, window=window, method=method, seed=seed)
+    results = eval_segmentation(
+        model,
+        images,
+        out,
+        masks=masks,
+        classes=classes,
+        benchmark=benchmark,
+        split=split,
+        subset=subset,
+        window=window,
+        method=method,
+        seed=seed,
+    )
     print_metrics(results, out)
 
 

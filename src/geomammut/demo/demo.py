@@ -12,8 +12,9 @@ from geomammut.demo.report import write_report
 from geomammut.errors import UserError
 from geomammut.evaluation.classification import eval_classification
 from geomammut.evaluation.images import image_files
+from geomammut.evaluation.masks import read_mask, read_mask_classes
 from geomammut.evaluation.retrieval import eval_retrieval
-from geomammut.evaluation.segmentation import eval_segmentation, read_mask, read_mask_classes
+from geomammut.evaluation.segmentation import eval_segmentation
 from geomammut.files import write_json
 from geomammut.landmarks.table import landmarks
 from geomammut.localization.masks import heatmap, segment
@@ -166,9 +167,9 @@ class _Demonstration:
             lambda: eval_segmentation(
                 str(model),
                 heldout / "images",
-                heldout / "masks",
-                self.place / "classes.json",
                 made,
+                masks=heldout / "masks",
+                classes=self.place / "classes.json",
                 window=WINDOW,
                 method=method,
                 seed=self.seed,

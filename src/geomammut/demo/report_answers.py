@@ -10,8 +10,9 @@ from PIL import Image
 
 from geomammut.evaluation.embeddings import encode_images, encode_texts
 from geomammut.evaluation.images import image_files, read_pixels
+from geomammut.evaluation.masks import IGNORED, MaskClasses, read_mask, read_mask_classes
 from geomammut.evaluation.prompts import templates
-from geomammut.evaluation.segmentation import IGNORED, MaskClasses, class_scorer, read_mask, read_mask_classes
+from geomammut.evaluation.segmentation import pixel_classifier
 from geomammut.model.interface import VisionLanguageModel
 from geomammut.pairs.pair_set import PairSet
 
@@ -102,11 +103,11 @@ def mask_rows(out: Path, model: VisionLanguageModel | None) -> tuple[list[MaskRo
     masks = {path.stem: path for path in image_files(heldout / "masks")}
     attention = None
     if model is not None and hasattr(model, "attention_maps"):
-        attention = class_scorer(model, classes, "attention")
+        attention = pixel_classifier(model, classes, "attention")
     rows = []
     for stem in [stem for stem in stems if stem in images and stem in masks][:SHOWN_WINDOWS]:
         pixels = read_pixels(images[stem])
-        answers = {} if attention is None else {"attention": attention(pixels).argmax(0)}
+        answers = {} if attention is None else {"attention": attention(pixels)}
         for name in ("sao", "round"):
             path = out / "masks" / f"{stem}-{name}.tif"
             if path.is_file():

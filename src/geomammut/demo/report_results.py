@@ -21,7 +21,7 @@ from geomammut.demo.report_pictures import (
     png_uri,
 )
 from geomammut.evaluation.images import image_files, read_pixels
-from geomammut.evaluation.segmentation import IGNORED, MaskClasses
+from geomammut.evaluation.masks import IGNORED, MaskClasses
 from geomammut.markup import Html, figure, grid, percent, picture, section, table, tag
 from geomammut.model.interface import VisionLanguageModel
 from geomammut.pictures import open_picture

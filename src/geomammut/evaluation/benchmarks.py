@@ -117,8 +117,9 @@ def check_counts(
     elif split is None and published:
         known = ", ".join(f"{name} {count:,}" for name, count in published.items())
         faults.append(f"{images:,} images are those of no split ({known})")
-    if captions is not None and split in benchmark.captions and captions != benchmark.captions[split]:
-        faults.append(_difference(captions, benchmark.captions[split], "captions"))
+    written = benchmark.captions.get(split or "")
+    if captions is not None and written is not None and captions != written:
+        faults.append(_difference(captions, written, "captions"))
     if classes is not None and isinstance(benchmark.classes, int):
         if benchmark.classes and len(classes) != benchmark.classes:
             faults.append(_difference(len(classes), benchmark.classes, "class folders"))
@@ -133,7 +134,7 @@ def check_counts(
     return {
         "name": benchmark.name,
         "split": split,
-        "images": published.get(split) if split is not None else None,
+        "images": published.get(split or ""),
         "whole": not faults,
         "differences": faults,
     }

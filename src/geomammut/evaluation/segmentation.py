@@ -1,83 +1,74 @@
-"""Zero-shot segmentation of a folder of images beside a folder of masks (DESIGN §5)."""
+"""Zero-shot segmentation of images beside their masks (DESIGN §5)."""
 
-import difflib
-import json
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from PIL import Image
+from torch import Tensor
 
 from geomammut.errors import UserError
-from geomammut.evaluation.images import image_files, read_pixels
-from geomammut.evaluation.prompts import check_template, class_embeddings
+from geomammut.evaluation.benchmarks import Benchmark, check_counts, find_benchmark
+from geomammut.evaluation.datasets import MaskedImages, read_mask_folders, read_mask_tree
+from geomammut.evaluation.intervals import bootstrap_intervals
+from geomammut.evaluation.masks import (
+    IGNORED,
+    MaskClasses,
+    mask_classes,
+    mask_indices,
+    read_mask,
+    read_mask_classes,
+)
+from geomammut.evaluation.prompts import class_embeddings
 from geomammut.evaluation.results import write_results
 from geomammut.model.interface import VisionLanguageModel
 from geomammut.model.load import load_model
-from geomammut.model.score_maps import attention_score_maps, score_maps
-from geomammut.pictures import UNREADABLE
+from geomammut.model.score_maps import PatchScorer, attention_scorer, sao_scorer, score_strips
 from geomammut.progress import track
 
 SegmentationMethod = Literal["sao", "attention"]
-DEFAULT_TEMPLATE = "An aerial image of {}."
-IGNORED = -1
-
-
-@dataclass(frozen=True)
-class MaskClasses:
-    """What a mask's values mean, and the words for it.
-
-    Attributes:
-        names: The names of C classes.
-        prompts: What to call each in a prompt, one or more.
-        values: Each class's value in the mask; a colour #RRGGBB counts as the integer 0xRRGGBB.
-        ignore: Values of pixels that do not count.
-        coloured: Values are colours.
-        template: Sentence with `{}` for the class.
-    """
-
-    names: tuple[str, ...]
-    prompts: tuple[tuple[str, ...], ...]
-    values: tuple[int, ...]
-    ignore: tuple[int, ...]
-    coloured: bool
-    template: str
 
 
 def eval_segmentation(
     model: str,
-    images: Path,
-    masks: Path,
-    classes: Path,
+    images: Path | MaskedImages,
     out: Path,
     *,
+    masks: Path | None = None,
+    classes: Path | None = None,
+    benchmark: str | None = None,
+    split: str | None = None,
+    subset: bool = False,
     window: int = 1,
     method: SegmentationMethod = "sao",
     seed: int = 0,
 ) -> dict[str, Any]:
     """Measure zero-shot segmentation at the images' own resolution, and write the results.
 
-    Each pixel goes to the class of the highest score; a class's text embedding is the mean over its
-    prompts. Nothing is tuned on the masks.
+    Windows of the model's input size slide over each image. A pixel goes to the class of the highest score; a
+    class's text embedding is the mean over its prompts. A background is asked for by the same words in every
+    benchmark. Nothing is tuned on the masks.
 
     Args:
         model: What `load_model` takes.
-        images: Folder of images.
-        masks: Folder of masks of the same file stems, RGB colours or single-band integers.
-        classes: JSON: {"classes": [{"name", "mask": "#RRGGBB" or integer, "prompts": [...]}],
-            "ignore": [...], "template": "… {} …"}; prompts, ignore and template may be left out.
+        images: Folder of images; of a known benchmark without `masks`, the tree that its owner packs.
         out: The results' JSON file.
+        masks: Folder of masks of the same file stems, RGB colours or single-band integers.
+        classes: JSON: {"classes": [{"name", "mask": "#RRGGBB" or integer, "prompts": [...], "background": true}],
+            "ignore": [...], "template": "… {} …"}; prompts, background, ignore and template may be left out. A
+            known benchmark has its own.
+        benchmark: Which it is (`benchmarks list`): its layout, its classes, and the counts to check.
+        split: Which of its splits.
+        subset: Measure, with a note, though counts are not those published.
         window: Radius of the Smooth-Attention window, in patches.
         method: `sao` (Smooth-Attention) or `attention` (raw last cross-attention block, the baseline).
-        seed: Recorded; nothing here is random.
+        seed: Of the bootstrap.
 
     Returns:
-        The results, as written: `metrics` miou and pixel_accuracy in percent, `per_class` IoU.
+        The results, as written: `metrics` miou and pixel_accuracy in percent with `intervals` over images,
+        `per_class` IoU, `confusion` of pixels.
 
     Raises:
         UserError: Something given is missing or broken; a mask of another size or with unknown values.
@@ -86,37 +77,50 @@ def eval_segmentation(
         raise UserError(f"no method {method!r}: choose sao or attention")
     if window < 0:
         raise UserError(f"the window radius is {window}; it must be 0 or more")
-    meaning = read_mask_classes(Path(classes))
-    files = _paired(Path(images), Path(masks))
-    score = class_scorer(load_model(model), meaning, method, window)
+    if benchmark is None and (split is not None or subset):
+        raise UserError("--split and --subset are of a known benchmark; name it with --benchmark")
+    known = None if benchmark is None else find_benchmark(benchmark, "segmentation")
+    meaning = _classes(classes, known)
+    found = _masked_images(images, masks, known)
+    published = known and check_counts(known, len(found.names), split=split, subset=subset)
+    segment = pixel_classifier(load_model(model), meaning, method, window)
     size = len(meaning.names)
-    confusion = np.zeros((size, size), np.int64)
+    confusions = []
     ignored = 0
-    for image, mask in track(files, "segmenting"):
-        pixels, truth = read_pixels(image), read_mask(mask, meaning)
+    for index in track(range(len(found.names)), "segmenting"):
+        pixels, truth = found.pixels(index), _truth(found, index, meaning)
         if pixels.shape[:2] != truth.shape:
             raise UserError(
-                f"{mask} is {truth.shape[1]} × {truth.shape[0]} pixels, "
+                f"the mask of {found.names[index]} is {truth.shape[1]} × {truth.shape[0]} pixels, "
                 f"its image {pixels.shape[1]} × {pixels.shape[0]}; they must be of one size"
             )
-        confusion += count_confusion(truth, score(pixels).argmax(0), size)
+        confusions.append(count_confusion(truth, segment(pixels), size))
         ignored += int((truth == IGNORED).sum())
+    counted = np.stack([confusion for confusion in confusions if confusion.any()] or [np.zeros((size, size), np.int64)])
+    confusion: NDArray[np.int64] = counted.sum(0)
     if not confusion.any():
-        raise UserError(f"every pixel of the masks in {masks} is ignored; nothing is left to measure")
+        raise UserError(f"every pixel of the masks of {found.title} is ignored; nothing is left to measure")
     metrics, ious = segmentation_metrics(confusion)
+    intervals = bootstrap_intervals(
+        len(counted), lambda drawn: segmentation_metrics(np.tensordot(drawn, counted, 1))[0], seed=seed
+    )
     return write_results(
         Path(out),
         model=model,
-        benchmark=_title(Path(images).resolve()),
+        benchmark=known.name if known else found.title,
         protocol=f"zero-shot, {method}" + (f", window {window}" if method == "sao" else ""),
         counts={
-            "images": len(files),
+            "images": len(found.names),
             "classes": size,
             "pixels": int(confusion.sum()),
             "ignored_pixels": ignored,
         },
         metrics=metrics,
+        intervals=intervals,
+        published=published,
         per_class={name: None if iou is None else round(iou, 4) for name, iou in zip(meaning.names, ious, strict=True)},
+        prompts={name: list(some) for name, some in zip(meaning.names, meaning.prompts, strict=True)},
+        template=meaning.template,
         confusion=confusion.tolist(),
         seed=seed,
     )
@@ -146,135 +150,68 @@ def segmentation_metrics(confusion: NDArray[np.int64]) -> tuple[dict[str, float]
     return metrics, ious
 
 
-def read_mask(path: Path, classes: MaskClasses) -> NDArray[np.int64]:
-    """Read a mask as class indices [H, W], IGNORED where it does not count.
-
-    Raises:
-        UserError: It cannot be read, is of the wrong kind, or holds a value that means nothing.
-    """
-    try:
-        with Image.open(path) as image:
-            if not classes.coloured and image.mode in ("RGB", "RGBA", "CMYK", "YCbCr"):
-                raise UserError(f"{path} holds colours, but its classes are integers; write them as #RRGGBB")
-            stored = np.array(image.convert("RGB") if classes.coloured else image).astype(np.int64)
-    except UNREADABLE as error:
-        raise UserError(f"{path} cannot be read as a mask ({error})") from error
-    if classes.coloured:
-        stored = stored[..., 0] << 16 | stored[..., 1] << 8 | stored[..., 2]
-    indices = [*range(len(classes.values)), *[IGNORED] * len(classes.ignore)]
-    meanings = sorted(zip((*classes.values, *classes.ignore), indices, strict=True))
-    known = np.array([value for value, _ in meanings])
-    place = np.searchsorted(known, stored).clip(max=len(known) - 1)
-    unknown = stored[known[place] != stored]
-    if unknown.size:
-        value = f"#{unknown[0]:06X}" if classes.coloured else str(unknown[0])
-        count = len(np.unique(unknown))
-        raise UserError(
-            f"{path} holds {count} value{'s' * (count > 1)} that no class has, first {value} "
-            f"({unknown.size} pixels in all); add them to classes or to ignore"
-        )
-    return np.take(np.array([index for _, index in meanings]), place)
-
-
-def read_mask_classes(path: Path) -> MaskClasses:
-    """Read and check a classes.json; see `eval_segmentation`.
-
-    Raises:
-        UserError: What is wrong, and in which entry.
-    """
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"no classes at {path} ({error.strerror})") from error
-    except ValueError as error:
-        raise UserError(f"{path} is not JSON ({error})") from error
-    _check_keys(stored, ("classes", "ignore", "template"), str(path))
-    entries, ignore = stored.get("classes"), stored.get("ignore", [])
-    if not isinstance(entries, list) or len(entries) < 2 or not isinstance(ignore, list):
-        raise UserError(f"{path} needs a list `classes` of two classes or more; `ignore` must be a list, too")
-    template = stored.get("template", DEFAULT_TEMPLATE)
-    check_template(str(template), str(path))
-    names, prompts, values = [], [], []
-    for number, entry in enumerate(entries):
-        where = f"{path}: classes[{number}]"
-        _check_keys(entry, ("name", "mask", "prompts"), where)
-        name = entry.get("name")
-        some = entry.get("prompts", [name])
-        if not isinstance(name, str) or not isinstance(some, list) or not some:
-            raise UserError(f"{where} needs a `name`; `prompts` must be a list of texts")
-        if not all(isinstance(prompt, str) and prompt.strip() for prompt in some):
-            raise UserError(f"{where} has a prompt that is empty or no text")
-        names.append(name)
-        prompts.append(tuple(some))
-        values.append(_mask_value(entry.get("mask"), where))
-    ignored = [_mask_value(value, f"{path}: ignore") for value in ignore]
-    every = [entry["mask"] for entry in entries] + ignore
-    if len({isinstance(value, str) for value in every}) > 1:
-        raise UserError(f"{path} mixes colours and integers; a mask has either")
-    if len(set(values + ignored)) < len(every) or len(set(names)) < len(names):
-        raise UserError(f"{path} gives a name or a mask value twice")
-    return MaskClasses(
-        tuple(names), tuple(prompts), tuple(values), tuple(ignored), isinstance(every[0], str), str(template)
-    )
-
-
-def _check_keys(entry: object, allowed: Sequence[str], where: str) -> None:
-    if not isinstance(entry, dict):
-        raise UserError(f"{where} must be a JSON object with {', '.join(allowed)}")
-    for key in entry:
-        if key not in allowed:
-            near = difflib.get_close_matches(key, allowed, 1) or [" or ".join(allowed)]
-            raise UserError(f"{where} has an unknown key {key!r}; did you mean {near[0]}?")
-
-
-def _mask_value(value: object, where: str) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if isinstance(value, str) and re.fullmatch(r"#[0-9A-Fa-f]{6}", value):
-        return int(value[1:], 16)
-    raise UserError(f"{where}: the mask value {value!r} is neither #RRGGBB nor an integer")
-
-
-def _title(images: Path) -> str:
-    return images.parent.name if images.name.lower() == "images" else images.name
-
-
-def _paired(images: Path, masks: Path) -> list[tuple[Path, Path]]:
-    by_stem = {path.stem: path for path in image_files(masks)}
-    found = image_files(images)
-    if not found:
-        raise UserError(f"no image in {images}")
-    without = [path for path in found if path.stem not in by_stem]
-    if without:
-        raise UserError(
-            f"{len(without)} of {len(found)} images in {images} have no mask of the same name in {masks}, "
-            f"first {without[0].name}"
-        )
-    spare = sorted(set(by_stem) - {path.stem for path in found})
-    if spare:
-        raise UserError(f"{len(spare)} masks in {masks} have no image, first {by_stem[spare[0]].name}")
-    return [(path, by_stem[path.stem]) for path in found]
-
-
-def class_scorer(
+def pixel_classifier(
     model: VisionLanguageModel, classes: MaskClasses, method: SegmentationMethod, window: int = 1
-) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
-    """Return what scores pixels uint8 [H, W, 3] as float32 [C, H, W]: of several prompts of a class, the mean.
+) -> Callable[[NDArray[np.uint8]], NDArray[np.int64]]:
+    """Return what gives each of the pixels uint8 [H, W, 3] its class, [H, W].
+
+    Scores of one row of windows are held at a time, so that an image of 13,000 pixels takes no more than its
+    pixels and its answer.
 
     Args:
         model: One with attention maps, for the method "attention".
-        classes: Their prompts.
+        classes: Their prompts; of several of a class, the mean.
         method: "sao" (smooth attention) or "attention" (the raw last cross-attention block).
         window: Radius of the smooth attention, in patches.
     """
+    score = _patch_scorer(model, classes, method, window)
+
+    def classify(pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
+        def rows(first: int, count: int) -> NDArray[np.uint8]:
+            return pixels[first : first + count]
+
+        strips = score_strips(model, score, rows, *pixels.shape[:2])
+        return np.concatenate([strip.argmax(0) for _, strip in strips])
+
+    return classify
+
+
+def _patch_scorer(
+    model: VisionLanguageModel, classes: MaskClasses, method: SegmentationMethod, window: int
+) -> PatchScorer:
     if method == "sao":
-        embeddings = class_embeddings(model, classes.prompts, [classes.template])
-        return partial(score_maps, model, text_embeddings=embeddings, window=window)
+        return sao_scorer(model, class_embeddings(model, classes.prompts, [classes.template]), window)
     texts = [classes.template.replace("{}", prompt) for some in classes.prompts for prompt in some]
-    ends = np.cumsum([len(some) for some in classes.prompts])[:-1]
+    prompts = [len(some) for some in classes.prompts]
+    attention = attention_scorer(model, texts)
 
-    def score(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        maps = attention_score_maps(model, pixels, texts)
-        return np.stack([some.mean(0) for some in np.split(maps, ends)])
+    def mean_of_prompts(images: Tensor) -> Tensor:
+        return torch.stack([some.mean(1) for some in torch.split(attention(images), prompts, dim=1)], dim=1)
 
-    return score
+    return mean_of_prompts
+
+
+def _classes(classes: Path | None, known: Benchmark | None) -> MaskClasses:
+    if classes is not None:
+        return read_mask_classes(Path(classes))
+    if known is None:
+        raise UserError("give --classes, which tells what the masks' values mean, or name a known --benchmark")
+    stored = {"classes": known.classes, "ignore": list(known.ignore)}
+    return mask_classes(stored, f"benchmarks.toml: {known.name}")
+
+
+def _masked_images(images: Path | MaskedImages, masks: Path | None, known: Benchmark | None) -> MaskedImages:
+    if isinstance(images, MaskedImages):
+        return images
+    if masks is not None:
+        return read_mask_folders(Path(images), Path(masks))
+    if known is None:
+        raise UserError("give --masks, the folder of masks, or name a known --benchmark")
+    return read_mask_tree(Path(images), known.find, known.mask)
+
+
+def _truth(found: MaskedImages, index: int, classes: MaskClasses) -> NDArray[np.int64]:
+    mask = found.mask(index)
+    if isinstance(mask, Path):
+        return read_mask(mask, classes)
+    return mask_indices(mask, classes, f"the mask of {found.names[index]}")

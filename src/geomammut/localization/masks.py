@@ -23,8 +23,8 @@ from torch import Tensor
 from geomammut.errors import UserError
 from geomammut.evaluation.embeddings import encode_texts
 from geomammut.evaluation.images import open_raster, read_rgb
+from geomammut.evaluation.masks import DEFAULT_TEMPLATE
 from geomammut.evaluation.prompts import class_embeddings
-from geomammut.evaluation.segmentation import DEFAULT_TEMPLATE
 from geomammut.files import whole_file
 from geomammut.model.interface import VisionLanguageModel
 from geomammut.model.load import load_model
