@@ -26,6 +26,9 @@ Embeddings = Annotated[
 Cache = Annotated[
     Path | None, typer.Option(help="Folder where embeddings are kept by content.", file_okay=False, show_default=False)
 ]
+Leaks = Annotated[
+    bool, typer.Option("--leaks", help="Report images that are nearly ones of the model's own pair sets; may take long.")
+]
 
 
 def eval_retrieval(
@@ -44,6 +47,7 @@ def eval_retrieval(
     image_embeddings: Embeddings = None,
     text_embeddings: Embeddings = None,
     cache: Cache = None,
+    leaks: Leaks = False,
     seed: Seed = 0,
 ) -> None:
     """Measure image→text and text→image recall at 1, 5 and 10.
@@ -69,6 +73,7 @@ def eval_retrieval(
         image_embeddings=image_embeddings,
         text_embeddings=text_embeddings,
         cache=cache,
+        leaks=leaks,
         seed=seed,
     )
     print_metrics(results, out)
@@ -123,6 +128,7 @@ def eval_segmentation(
         Literal["sao", "attention"],
         typer.Option(help="Smooth attention, or the raw last cross-attention block."),
     ] = "sao",
+    leaks: Leaks = False,
     seed: Seed = 0,
 ) -> None:
     """Measure zero-shot segmentation by words against masks.
@@ -146,6 +152,7 @@ def eval_segmentation(
         subset=subset,
         window=window,
         method=method,
+        leaks=leaks,
         seed=seed,
     )
     print_metrics(results, out)

@@ -1,25 +1,33 @@
 """The leak report: which images of a benchmark are nearly ones that the model was trained on."""
 
+import io
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import daft
-from daft import col
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from geomammut.errors import UserError
-from geomammut.pairs.known_pictures import file_of, of_pair_set, read_known, write_known
+from geomammut.pairs.known_pictures import file_of, of_pair_set, read_known
 from geomammut.pairs.pair_set import PairSet
 from geomammut.pairs.web_stages.duplicates import near_known
+from geomammut.pairs.web_stages.fingerprints import fingerprint
 from geomammut.pairs.web_stages.leakage import LEAK, LEAK_BANDS, LEAK_SKETCHES_APART
+from geomammut.pictures import open_picture
+from geomammut.progress import track
+
+Picture = bytes | NDArray[np.uint8]
 
 SHOWN = 10  # leaks that a report names, the likest first
 
 
-def leak_report(model: str, names: Sequence[str], read: Callable[[int], bytes]) -> dict[str, Any] | None:
+def leak_report(model: str, names: Sequence[str], read: Callable[[int], Picture]) -> dict[str, Any] | None:
     """Compare a benchmark's images with those of all pair sets that the model's own records name.
 
     Those are the sets of its recipe's stages, and of the recipes of the models that it started from. Images are
@@ -28,7 +36,7 @@ def leak_report(model: str, names: Sequence[str], read: Callable[[int], bytes]) 
     Args:
         model: What `load_model` takes.
         names: What each of the benchmark's N images is called.
-        read: Index → the bytes of the image's file.
+        read: Index → the bytes of the image's file, or its pixels, uint8 [H, W, 3].
 
     Returns:
         None where the model's records name no pair set, so that nothing can be said. Else `pair_sets`, name →
@@ -109,19 +117,19 @@ def _is_pair_set(folder: Path) -> bool:
     return (folder / "pairs.parquet").is_file()
 
 
-def _near(known_files: Sequence[Path], names: Sequence[str], read: Callable[[int], bytes]) -> list[dict[str, Any]]:
+def _near(known_files: Sequence[Path], names: Sequence[str], read: Callable[[int], Picture]) -> list[dict[str, Any]]:
     """Return `row`, `name`, `number`, `image` and `likeness` of the images that are nearly known ones."""
-    with TemporaryDirectory() as folder:
-        own = Path(folder) / "benchmark.parquet"
-        write_known(own, ((str(index), partial(read, index)) for index in range(len(names))), len(names), {})
-        pictures = read_known([own]).select(col("image").cast(daft.DataType.int64()).alias("row"), "fingerprint")
-        known = read_known(known_files)
-        near = near_known(
-            pictures,
-            known.select("number", "fingerprint"),
-            least=LEAK,
-            count=LEAK_BANDS,
-            apart=LEAK_SKETCHES_APART,
-        )
-        found = near.join(known.select("number", "image"), on="number").to_pylist()
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        made = pool.map(lambda index: fingerprint(_opened(read(index))), range(len(names)))
+        prints = list(track(made, "looking for leaks", len(names)))
+    pictures = daft.from_pydict({"row": list(range(len(names))), "fingerprint": prints})
+    known = read_known(known_files)
+    near = near_known(
+        pictures, known.select("number", "fingerprint"), least=LEAK, count=LEAK_BANDS, apart=LEAK_SKETCHES_APART
+    )
+    found = near.join(known.select("number", "image"), on="number").to_pylist()
     return [{**leak, "name": names[leak["row"]]} for leak in found]
+
+
+def _opened(picture: Picture) -> Image.Image:
+    return open_picture(io.BytesIO(picture)) if isinstance(picture, bytes) else Image.fromarray(picture)

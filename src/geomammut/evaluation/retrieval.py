@@ -12,6 +12,7 @@ from geomammut.errors import UserError
 from geomammut.evaluation.captioned import CaptionedImages, read_captioned
 from geomammut.evaluation.embeddings import EmbeddingCache, encode_images, encode_texts, read_embeddings
 from geomammut.evaluation.intervals import bootstrap_intervals
+from geomammut.evaluation.leaks import leak_report
 from geomammut.evaluation.ranks import Ranks, rank
 from geomammut.evaluation.results import write_results
 from geomammut.model.load import load_model
@@ -34,6 +35,7 @@ def eval_retrieval(
     image_embeddings: Path | None = None,
     text_embeddings: Path | None = None,
     cache: Path | None = None,
+    leaks: bool = False,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Measure zero-shot retrieval on a captioned benchmark or a pair set, and write the results.
@@ -49,6 +51,7 @@ def eval_retrieval(
         image_embeddings: An .npy file [I, E], a row for each image in the benchmark's order, in place of a model's.
         text_embeddings: An .npy file [T, E], a row for each of the protocol's texts (`protocol_pairs`).
         cache: Folder where embeddings are kept, found again by the model's weights and the inputs' bytes.
+        leaks: Also report which images are nearly ones of the pair sets that the model's records name.
         seed: Of the bootstrap.
 
     Returns:
@@ -83,6 +86,7 @@ def eval_retrieval(
         metrics=_recalls(by_image, by_text),
         intervals=retrieval_intervals(by_image, by_text, right, seed=seed),
         median_rank={"i2t": float(np.median(by_image.before)) + 1, "t2i": float(np.median(by_text.before)) + 1},
+        leaks=leak_report(model, benchmark.names, benchmark.read) if leaks and not image_embeddings else None,
         tied_pairs={"i2t": int(by_image.tied.sum()), "t2i": int(by_text.tied.sum())},
         seed=seed,
     )

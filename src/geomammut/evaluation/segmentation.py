@@ -13,6 +13,7 @@ from geomammut.errors import UserError
 from geomammut.evaluation.benchmarks import Benchmark, check_counts, find_benchmark
 from geomammut.evaluation.datasets import MaskedImages, read_mask_folders, read_mask_tree
 from geomammut.evaluation.intervals import bootstrap_intervals
+from geomammut.evaluation.leaks import leak_report
 from geomammut.evaluation.masks import (
     IGNORED,
     MaskClasses,
@@ -43,6 +44,7 @@ def eval_segmentation(
     subset: bool = False,
     window: int = 1,
     method: SegmentationMethod = "sao",
+    leaks: bool = False,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Measure zero-shot segmentation at the images' own resolution, and write the results.
@@ -64,6 +66,7 @@ def eval_segmentation(
         subset: Measure, with a note, though counts are not those published.
         window: Radius of the Smooth-Attention window, in patches.
         method: `sao` (Smooth-Attention) or `attention` (raw last cross-attention block, the baseline).
+        leaks: Also report which images are nearly ones of the pair sets that the model's records name.
         seed: Of the bootstrap.
 
     Returns:
@@ -118,6 +121,7 @@ def eval_segmentation(
         metrics=metrics,
         intervals=intervals,
         published=published,
+        leaks=leak_report(model, found.names, found.pixels) if leaks else None,
         per_class={name: None if iou is None else round(iou, 4) for name, iou in zip(meaning.names, ious, strict=True)},
         prompts={name: list(some) for name, some in zip(meaning.names, meaning.prompts, strict=True)},
         template=meaning.template,

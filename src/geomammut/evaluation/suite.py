@@ -104,7 +104,7 @@ def eval_suite(
             argument `benchmark`); before them `seed` and `leaks` (false: no leak report).
         models: What `load_model` takes.
         out: Folder of the results.
-        data: The folder that paths in the suite start from.
+        data: The folder that paths in the suite start from; where nothing is there, it is the suite's own.
         seed: Replaces the suite's seed.
 
     Returns:
@@ -152,15 +152,22 @@ def _entries(plan: BaseModel, suite: Path, data: Path) -> Iterator[Entry]:
                     f"{where}: no published figures of {entry.published!r}; there are some of {', '.join(anchored)}"
                 )
             arguments = {name: getattr(entry, name) for name in _ENTRIES[kind].model_fields if name not in _OWN}
-            arguments |= {name: data / value for name, value in arguments.items() if isinstance(value, Path)}
             for name, value in arguments.items():
-                if isinstance(value, Path) and not value.exists():
-                    raise UserError(f"{where}: nothing is at {name} = {value}; is --data right?")
+                if isinstance(value, Path):
+                    arguments[name] = _found(value, (data, suite.parent), f"{where}: {name}")
             known = arguments.get("benchmark")
             published = entry.published or (known if known in anchored else None)
             yield Entry(kind, entry.name, published, arguments, _inputs(arguments))
     if not names:
         raise UserError(f"{suite} has no entry; write some, such as [[{'], [['.join(VERBS)}]]")
+
+
+def _found(path: Path, folders: Sequence[Path], where: str) -> Path:
+    """Return the first of the folders' paths where something is."""
+    for folder in folders:
+        if (folder / path).exists():
+            return folder / path
+    raise UserError(f"{where}: nothing is at {folders[0] / path}; is --data right?")
 
 
 def _labels(models: Sequence[str]) -> list[str]:
