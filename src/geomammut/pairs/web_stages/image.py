@@ -4,6 +4,7 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
+import simplejpeg
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from geomammut.pairs.web_stages.dropped import Dropped
@@ -97,6 +98,5 @@ def _as_rgb(image: Image.Image) -> Image.Image:
 
 
 def _encoded(image: Image.Image) -> bytes:
-    encoded = io.BytesIO()
-    image.save(encoded, "JPEG", quality=STORED_QUALITY)
-    return encoded.getvalue()
+    jpeg: bytes = simplejpeg.encode_jpeg(np.asarray(image), STORED_QUALITY, colorspace="RGB", colorsubsampling="420")
+    return jpeg

@@ -7,6 +7,7 @@ many pictures of each kind they find.
 from collections.abc import Iterator
 
 import numpy as np
+from cykooz_resizer import FilterType, ImageData, PixelType, ResizeAlg, ResizeOptions, Resizer
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -52,12 +53,16 @@ def check_picture(image: Image.Image) -> None:
 
 
 def shrunk(image: Image.Image, side: int) -> Image.Image:
-    """Return a picture of at most `side` pixels a side."""
+    """Return an RGB picture of at most `side` pixels a side."""
     if max(image.size) <= side:
         return image
     scale = side / max(image.size)
-    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    return image.resize(size, Image.Resampling.BOX if scale <= 0.5 else Image.Resampling.BICUBIC)
+    width, height = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    result = ImageData(width, height, PixelType.U8x3)
+    kernel = ResizeAlg.convolution(FilterType.box if scale <= 0.5 else FilterType.catmull_rom)
+    # Pillow's own takes four times as long.
+    Resizer().resize(ImageData(*image.size, PixelType.U8x3, image.tobytes()), result, ResizeOptions(kernel))
+    return Image.frombytes("RGB", (width, height), bytes(result.get_buffer()))
 
 
 def check_statistics(thumbnail: NDArray[np.uint8]) -> None:
