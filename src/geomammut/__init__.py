@@ -37,6 +37,7 @@ _HOMES = {
     "train": "training.trainer",
     "eval_retrieval": "evaluation.retrieval",
     "eval_classification": "evaluation.classification",
+    "eval_captioning": "evaluation.captioning",
     "eval_segmentation": "evaluation.segmentation",
     "eval_suite": "evaluation.suite",
     "heatmap": "localization.masks",

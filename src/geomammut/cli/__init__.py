@@ -15,7 +15,7 @@ import typer
 from geomammut import __version__
 from geomammut.cli.benchmarks import benchmarks_add, benchmarks_list, benchmarks_remove
 from geomammut.cli.demo import demo
-from geomammut.cli.evaluation import eval_classification, eval_retrieval, eval_segmentation, eval_suite
+from geomammut.cli.evaluation import eval_captioning, eval_classification, eval_retrieval, eval_segmentation, eval_suite
 from geomammut.cli.landmarks import landmarks
 from geomammut.cli.localization import heatmap, localize, segment
 from geomammut.cli.model import model_export, model_import, model_info, model_push
@@ -94,6 +94,7 @@ of_benchmarks.command("remove")(benchmarks_remove)
 of_eval = group("eval", "Measure a model: retrieval, classification, segmentation.")
 of_eval.command("retrieval")(eval_retrieval)
 of_eval.command("classification")(eval_classification)
+of_eval.command("captioning")(eval_captioning)
 of_eval.command("segmentation")(eval_segmentation)
 of_eval.command("suite", cls=ManyPaths)(eval_suite)
 

@@ -43,16 +43,19 @@ def benchmarks_add(
 
 
 def benchmarks_list(seed: Seed = 0) -> None:
-    """List the registered benchmarks: name, images, and where they came from.
+    """List the registered benchmarks, and those of the field with their owner, licence and layout.
 
     \b
     Example:
-      geomammut benchmarks list > registered.txt
+      geomammut benchmarks list > benchmarks.txt
     """
+    from geomammut.evaluation.benchmarks import describe, known_benchmarks
     from geomammut.pairs.benchmark_register import benchmarks_list
 
     for each in benchmarks_list(seed=seed):
         typer.echo(f"{each.name}\t{each.images}\t{each.source}")
+    for known in known_benchmarks().values():
+        typer.echo(f"\n{describe(known)}")
 
 
 def benchmarks_remove(

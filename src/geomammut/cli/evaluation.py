@@ -27,7 +27,8 @@ Cache = Annotated[
     Path | None, typer.Option(help="Folder where embeddings are kept by content.", file_okay=False, show_default=False)
 ]
 Leaks = Annotated[
-    bool, typer.Option("--leaks", help="Report images that are nearly ones of the model's own pair sets; may take long.")
+    bool,
+    typer.Option("--leaks", help="Report images that are nearly ones of the model's own pair sets; may take long."),
 ]
 
 
@@ -84,23 +85,109 @@ def eval_classification(
     images: Annotated[Path, typer.Option(help="A folder of folders, one a class.", exists=True, file_okay=False)],
     out: Results,
     prompts: Annotated[
-        str, typer.Option(help="recipe, skyscript, remoteclip, or a file of one template a line.")
+        str, typer.Option(help="recipe, skyscript, remoteclip, openai80, or a file of one template a line.")
     ] = "recipe",
     classnames: Annotated[
         Path | None,
         typer.Option(help="JSON: folder name → class name or names.", exists=True, dir_okay=False),
     ] = None,
+    holdout: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file of classes, one a line, that training left out: told apart.",
+            exists=True,
+            dir_okay=False,
+            show_default=False,
+        ),
+    ] = None,
+    benchmark: KnownBenchmark = None,
+    split: BenchmarkSplit = None,
+    subset: Subset = False,
+    image_embeddings: Embeddings = None,
+    text_embeddings: Embeddings = None,
+    cache: Cache = None,
+    leaks: Leaks = False,
     seed: Seed = 0,
 ) -> None:
     """Measure zero-shot classification of scenes.
 
     \b
-    Example:
+    Examples:
       geomammut eval classification --model runs/rsicd --images ucm -o ucm.json
+      geomammut eval classification --model runs/rsicd --benchmark eurosat --images 2750 --prompts openai80 \\
+          -o eurosat.json
     """
     from geomammut.evaluation.classification import eval_classification
 
-    results = eval_classification(model, images, out, prompts=prompts, classnames=classnames, seed=seed)
+    results = eval_classification(
+        model,
+        images,
+        out,
+        prompts=prompts,
+        classnames=classnames,
+        holdout=holdout,
+        benchmark=benchmark,
+        split=split,
+        subset=subset,
+        image_embeddings=image_embeddings,
+        text_embeddings=text_embeddings,
+        cache=cache,
+        leaks=leaks,
+        seed=seed,
+    )
+    print_metrics(results, out)
+
+
+def eval_captioning(
+    model: ModelName,
+    out: Results,
+    annotations: Annotated[
+        Path | None, typer.Option(help="Captions in Karpathy's JSON layout.", exists=True, show_default=False)
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of its images.", exists=True, file_okay=False, show_default=False)
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="train, val or test.", show_default=False)] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(help="A pair set, instead of the three.", exists=True, file_okay=False, show_default=False),
+    ] = None,
+    captions: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON of another's captions, image → text; --model is then its name.",
+            exists=True,
+            dir_okay=False,
+            show_default=False,
+        ),
+    ] = None,
+    beams: Annotated[int, typer.Option(min=1, help="Beginnings of a caption searched at a time.")] = 1,
+    spice: Annotated[
+        bool, typer.Option("--spice", help="SPICE and SPIDEr, too: needs Java, fetches CoreNLP when first used.")
+    ] = False,
+    seed: Seed = 0,
+) -> None:
+    """Measure a model's captions against people's: BLEU and CIDEr.
+
+    \b
+    Example:
+      geomammut eval captioning --model runs/rsicd --annotations dataset_rsicd.json --images RSICD_images \\
+          --split val -o captions.json
+    """
+    from geomammut.evaluation.captioning import eval_captioning
+
+    results = eval_captioning(
+        model,
+        out,
+        annotations=annotations,
+        images=images,
+        split=split,
+        pairs=pairs,
+        captions=captions,
+        beams=beams,
+        spice=spice,
+        seed=seed,
+    )
     print_metrics(results, out)
 
 

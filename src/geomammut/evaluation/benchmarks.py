@@ -80,6 +80,21 @@ def find_benchmark(name: str, task: Task) -> Benchmark:
     return known[name]
 
 
+def describe(benchmark: Benchmark) -> str:
+    """Say in some lines what a benchmark is, where it comes from, and how it must lie on the disk."""
+    counts = ", ".join(f"{split} {count:,}" for split, count in benchmark.images.items()) or "not known"
+    classes = benchmark.classes if isinstance(benchmark.classes, int) else len(benchmark.classes)
+    return "\n".join(
+        (
+            f"{benchmark.name} — {benchmark.title}, {benchmark.task}: {benchmark.about}",
+            f"  images   {counts}" + (f"; {classes} classes" if classes else ""),
+            f"  from     {benchmark.home}",
+            f"  licence  {benchmark.licence}",
+            f"  layout   {benchmark.layout}: {benchmark.expects}",
+        )
+    )
+
+
 def check_counts(
     benchmark: Benchmark,
     images: int,

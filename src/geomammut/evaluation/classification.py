@@ -1,5 +1,6 @@
 """Zero-shot classification of a folder per class (DESIGN §5)."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,73 +11,136 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geomammut.errors import UserError
-from geomammut.evaluation.embeddings import encode_images
-from geomammut.evaluation.images import image_files
+from geomammut.evaluation.benchmarks import check_counts, find_benchmark
+from geomammut.evaluation.confusion_picture import write_confusion_picture
+from geomammut.evaluation.datasets import LabelledImages, read_class_folders
+from geomammut.evaluation.embeddings import EmbeddingCache, encode_images, read_embeddings
+from geomammut.evaluation.intervals import bootstrap_intervals
+from geomammut.evaluation.leaks import leak_report
 from geomammut.evaluation.prompts import class_embeddings, read_classnames, templates, words
 from geomammut.evaluation.results import write_results
 from geomammut.model.load import load_model
 
+_TOP = (1, 5)
+
 
 def eval_classification(
     model: str,
-    images: Path,
+    images: Path | LabelledImages,
     out: Path,
     *,
     prompts: str = "recipe",
     classnames: Path | None = None,
+    holdout: Path | None = None,
+    benchmark: str | None = None,
+    split: str | None = None,
+    subset: bool = False,
+    image_embeddings: Path | None = None,
+    text_embeddings: Path | None = None,
+    cache: Path | None = None,
+    leaks: bool = False,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Measure zero-shot classification on a folder of one folder per class, and write the results.
 
     Args:
-        model: What `load_model` takes.
+        model: What `load_model` takes; with embeddings given, what to call the system that made them.
         images: The folder.
-        out: The results' JSON file.
-        prompts: `recipe`, `skyscript`, `remoteclip`, or a file of one template a line.
+        out: The results' JSON file; the confusion is drawn beside it, in `…-confusion.png`.
+        prompts: `recipe`, `skyscript`, `remoteclip`, `openai80`, or a file of one template a line.
         classnames: JSON, folder name → class name or list of names; by default the words in folder names.
-        seed: Recorded; nothing here is random.
+        holdout: A file of class folders, one a line, that the model was trained without: those images and the
+            others are also told apart, all classes standing for choice.
+        benchmark: Which it is (`benchmarks list`), for the counts to check.
+        split: Which of its splits.
+        subset: Measure, with a note, though counts are not those published.
+        image_embeddings: An .npy file [N, E], a row for each image by folder and name, in place of a model's.
+        text_embeddings: An .npy file [C, E], a row for each class by folder.
+        cache: Folder where embeddings are kept, found again by the model's weights and the images' bytes.
+        leaks: Also report which images are nearly ones of the pair sets that the model's records name.
+        seed: Of the bootstrap.
 
     Returns:
-        The results, as written: `metrics` top1 and top5 in percent, `per_class` top1 by folder,
-        `confusion` with truth in rows and prediction in columns, in the order of `classes`.
+        The results, as written: `metrics` top1 and top5 in percent with their 95% `intervals` over images,
+        `per_class` top1 by folder, `confusion` with truth in rows and prediction in columns, in the order of
+        `classes`; with a holdout, `holdout` has the metrics of `seen` and `unseen` classes.
 
     Raises:
         UserError: Something given is missing or broken; an empty class folder or a broken image, too.
     """
-    folders, files, truth = _read_folders(Path(images))
+    if benchmark is None and (split is not None or subset):
+        raise UserError("--split and --subset are of a known benchmark; name it with --benchmark")
+    if (image_embeddings is None) != (text_embeddings is None):
+        raise UserError("--image-embeddings and --text-embeddings go together; give both")
+    known = None if benchmark is None else find_benchmark(benchmark, "classification")
+    found = images if isinstance(images, LabelledImages) else read_class_folders(Path(images))
+    folders = found.classes
+    sizes = Counter(folders[index] for index in found.truth)
+    published = known and check_counts(known, len(found.names), split=split, classes=sizes, subset=subset)
+    unseen = _read_holdout(Path(holdout), folders) if holdout else None
     names = read_classnames(Path(classnames), folders) if classnames else [[words(name)] for name in folders]
     sentences = templates(prompts)
-    loaded = load_model(model)
-    classes = class_embeddings(loaded, names, sentences)
-    embeddings = encode_images(loaded, lambda index: files[index].read_bytes(), [str(file) for file in files])
-    metrics, per_class, confusion = classification_metrics(embeddings @ classes.T, truth)
+    if image_embeddings and text_embeddings:
+        of_images = read_embeddings(Path(image_embeddings), len(found.names), "one an image, by folder and name")
+        of_classes = read_embeddings(Path(text_embeddings), len(folders), "one a class, by folder")
+        if of_images.shape[1] != of_classes.shape[1]:
+            raise UserError(f"{image_embeddings} and {text_embeddings} hold embeddings of different lengths")
+    else:
+        loaded = load_model(model)
+        of_classes = class_embeddings(loaded, names, sentences)
+        of_images = encode_images(
+            loaded, found.read, found.names, EmbeddingCache(Path(cache), loaded) if cache else None
+        )
+    truth = np.array(found.truth)
+    hits, confusion = classification_hits(of_images @ of_classes.T, found.truth)
+    picture = Path(out).with_name(f"{Path(out).stem}-confusion.png")
+    write_confusion_picture(picture, confusion, folders)
+    more: dict[str, Any] = {}
+    if unseen is not None:
+        of_unseen = np.isin(truth, unseen)
+        more["holdout"] = {
+            "unseen": _measured(hits, of_unseen, truth),
+            "seen": _measured(hits, ~of_unseen, truth),
+            "unseen_classes": [folders[index] for index in unseen],
+        }
     return write_results(
         Path(out),
         model=model,
-        benchmark=Path(images).resolve().name,
+        benchmark=known.name if known else found.title,
         protocol=f"zero-shot, prompts {prompts}",
-        counts={"images": len(files), "classes": len(folders), "templates": len(sentences)},
-        metrics=metrics,
-        per_class={folder: round(value, 4) for folder, value in zip(folders, per_class, strict=True)},
+        counts={"images": len(found.names), "classes": len(folders), "templates": len(sentences)},
+        metrics=_means(hits),
+        intervals=bootstrap_intervals(
+            len(truth), lambda drawn: _means({name: hit * drawn for name, hit in hits.items()}), seed=seed
+        ),
+        published=published,
+        leaks=leak_report(model, found.names, found.read) if leaks and not image_embeddings else None,
+        per_class={
+            folder: round(100 * float(row[index] / row.sum()), 4)
+            for index, (folder, row) in enumerate(zip(folders, confusion, strict=True))
+        },
         classes={folder: some for folder, some in zip(folders, names, strict=True)},
-        confusion=confusion.tolist(),
+        confusion=confusion.round(4).tolist() if (confusion % 1).any() else confusion.astype(int).tolist(),
+        confusion_picture=picture.name,
+        **more,
         seed=seed,
     )
 
 
-def classification_metrics(
+def classification_hits(
     scores: Tensor, truth: Sequence[int]
-) -> tuple[dict[str, float], list[float], NDArray[np.int64]]:
-    """Count how often the true class ranks first and among the first five.
+) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.float64]]:
+    """Tell for each image whether the true class is the first, and among the first five.
 
-    A wrong class whose score equals the true one's ranks before it, so that a constant model scores 0.
+    Classes whose scores are equal share what they reach, as if their order were drawn by chance: a constant model
+    scores chance.
 
     Args:
         scores: [N, C].
         truth: The true class of each image, N integers; every class has an image.
 
     Returns:
-        top1 and top5 in percent; top1 per class, C; confusion [C, C], truth in rows.
+        top1 and top5, each [N] in 0..1; confusion [C, C], truth in rows, the sum of a row being its images.
 
     Raises:
         ValueError: Scores that are not finite.
@@ -84,31 +148,42 @@ def classification_metrics(
     if not scores.isfinite().all():
         raise ValueError("scores must be finite")
     true = torch.as_tensor(truth)
-    wrong = scores.clone()
-    wrong.scatter_(1, true[:, None], -torch.inf)
-    true_scores = scores.gather(1, true[:, None])
-    rank = (wrong >= true_scores).sum(1)
-    predicted = torch.where(rank == 0, true, wrong.argmax(1))
+    right = scores.gather(1, true[:, None])
+    above = (scores > right).sum(1)
+    equal = (scores == right).sum(1)  # the true class is one of them
+    hits = {f"top{k}": ((k - above) / equal).clamp(0, 1).double().numpy() for k in _TOP}
+    best = (scores == scores.max(1, keepdim=True).values).double()
     classes = scores.shape[1]
-    confusion = torch.bincount(true * classes + predicted, minlength=classes**2).view(classes, classes)
-    per_class = 100 * confusion.diagonal() / confusion.sum(1)
-    metrics = {f"top{k}": 100 * (rank < k).double().mean().item() for k in (1, 5)}
-    return metrics, per_class.tolist(), confusion.numpy()
+    confusion = torch.zeros(classes, classes, dtype=torch.double).index_add(0, true, best / best.sum(1, keepdim=True))
+    return hits, confusion.numpy()
 
 
-def _read_folders(images: Path) -> tuple[list[str], list[Path], list[int]]:
-    """Return class folders, all image files, and each file's class."""
-    if not images.is_dir():
-        raise UserError(f"no folder at {images}; --images takes a folder that holds one folder per class")
-    folders = sorted(path for path in images.iterdir() if path.is_dir() and not path.name.startswith("."))
-    if len(folders) < 2:
-        raise UserError(f"{images} holds {len(folders)} class folders; it needs one folder of images per class")
-    files: list[Path] = []
-    truth: list[int] = []
-    for index, folder in enumerate(folders):
-        found = image_files(folder)
-        if not found:
-            raise UserError(f"the class folder {folder} holds no image; fill it or remove it")
-        files += found
-        truth += [index] * len(found)
-    return [folder.name for folder in folders], files, truth
+def _means(hits: dict[str, NDArray[np.float64]]) -> dict[str, float]:
+    return {name: 100 * float(hit.mean()) for name, hit in hits.items()}
+
+
+def _measured(
+    hits: dict[str, NDArray[np.float64]], chosen: NDArray[np.bool_], truth: NDArray[np.int64]
+) -> dict[str, float]:
+    """Return the metrics of the chosen images, and how many they are, of how many classes."""
+    metrics = _means({name: hit[chosen] for name, hit in hits.items()})
+    return {name: round(value, 4) for name, value in metrics.items()} | {
+        "images": int(chosen.sum()),
+        "classes": len(np.unique(truth[chosen])),
+    }
+
+
+def _read_holdout(path: Path, folders: Sequence[str]) -> list[int]:
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except OSError as error:
+        raise UserError(f"no classes at {path} ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not a text file in UTF-8") from error
+    named = list(dict.fromkeys(line for line in lines if line))
+    strange = [name for name in named if name not in folders]
+    if strange:
+        raise UserError(f"{path} names {len(strange)} classes that are no class folders, first {strange[0]!r}")
+    if not 0 < len(named) < len(folders):
+        raise UserError(f"{path} names {len(named)} of {len(folders)} classes; some must be held out, and some not")
+    return [folders.index(name) for name in named]

@@ -17,6 +17,8 @@ TEMPLATES: Mapping[str, tuple[str, ...]] = {
     "skyscript": ("a satellite photo of {}.", "a satellite image of {}"),
     "remoteclip": ("a satellite photo of {}.",),
 }
+# OpenAI's 80 for ImageNet, which came with CLIP; open_clip holds them.
+TEMPLATE_SETS = (*TEMPLATES, "openai80")
 
 # Folder names of public benchmarks that neither capitals nor underscores divide.
 _RUN_TOGETHER = {
@@ -41,9 +43,13 @@ def templates(prompts: str) -> tuple[str, ...]:
     """
     if prompts in TEMPLATES:
         return TEMPLATES[prompts]
+    if prompts == "openai80":
+        from open_clip import OPENAI_IMAGENET_TEMPLATES  # noqa: PLC0415 (slow to import)
+
+        return tuple(template("{}") for template in OPENAI_IMAGENET_TEMPLATES)
     path = Path(prompts)
     if not path.is_file():
-        raise UserError(f"no prompts {prompts!r}: choose {', '.join(TEMPLATES)}, or give a file of templates")
+        raise UserError(f"no prompts {prompts!r}: choose {', '.join(TEMPLATE_SETS)}, or give a file of templates")
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
     except UnicodeDecodeError as error:

@@ -10,7 +10,11 @@ from typing import Any
 import geomammut
 from geomammut.files import write_json
 
-METRICS = frozenset("i2t_r1 i2t_r5 i2t_r10 t2i_r1 t2i_r5 t2i_r10 mR top1 top5 miou pixel_accuracy".split())
+METRICS = frozenset(
+    "i2t_r1 i2t_r5 i2t_r10 t2i_r1 t2i_r5 t2i_r10 mR top1 top5 miou pixel_accuracy "
+    "bleu1 bleu2 bleu3 bleu4 cider spice spider".split()
+)
+_HIGHEST = {"cider": 1000, "spider": 550}  # CIDEr is ten times a mean of cosines; times 100, as the field writes it
 
 
 def write_results(
@@ -42,7 +46,7 @@ def write_results(
     for name, value in metrics.items():
         if name not in METRICS:
             raise ValueError(f"no metric is called {name!r}")
-        if not (math.isfinite(value) and 0 <= value <= 100):
+        if not (math.isfinite(value) and 0 <= value <= _HIGHEST.get(name, 100)):
             raise ValueError(f"{name} = {value} is no percentage")
     results = {
         "model": model,

@@ -1,0 +1,174 @@
+"""Captions that a model writes, against those of people: BLEU, CIDEr, SPIDEr."""
+
+import io
+import json
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from geomammut.errors import UserError
+from geomammut.evaluation.captioned import CaptionedImages, read_captioned
+from geomammut.evaluation.intervals import bootstrap_intervals
+from geomammut.evaluation.results import write_results
+from geomammut.model.load import load_model
+from geomammut.pictures import UNREADABLE, open_picture
+from geomammut.progress import track
+
+_IMAGES_AT_ONCE = 32
+_WORD = re.compile(r"\w+(?:[-'’.]\w+)*")
+
+
+def eval_captioning(
+    model: str,
+    out: Path,
+    *,
+    annotations: Path | None = None,
+    images: Path | None = None,
+    split: str | None = None,
+    pairs: Path | None = None,
+    captions: Path | None = None,
+    beams: int = 1,
+    spice: bool = False,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Measure a model's captions against people's, and write the results.
+
+    Args:
+        model: What `load_model` takes, and captions; with captions given, what to call the system that wrote them.
+        out: The results' JSON file.
+        annotations: Captions in Karpathy's JSON layout; with `images` and `split`.
+        images: Folder of the images that the annotations name; not needed where captions are given.
+        split: "test", "val", …
+        pairs: A pair set, instead of the three above.
+        captions: JSON, image as the benchmark names it → its caption, in place of a model's.
+        beams: How many beginnings of a caption are searched at a time.
+        spice: SPICE and SPIDEr, too: by Java, with Stanford's CoreNLP, which pycocoevalcap fetches at first use.
+        seed: Of the bootstrap.
+
+    Returns:
+        The results, as written: `metrics` bleu1 … bleu4 and cider (spice, spider), times 100; 95% `intervals` of
+        cider over images; `captions`, what was written for each image.
+
+    Raises:
+        UserError: Something given is missing or broken; the model writes no captions; pycocoevalcap is not installed.
+    """
+    if captions is None and (annotations is None) != (images is None):
+        raise UserError("give either --annotations, --images and --split, or --pairs")
+    _check_installed()
+    benchmark = read_captioned(annotations, images, split, pairs)
+    written = _read_captions(Path(captions), benchmark) if captions else _write_captions(model, benchmark, beams)
+    metrics, by_image = caption_metrics(benchmark.captions, written)
+    if spice:
+        metrics |= _spice(benchmark.captions, written, metrics["cider"])
+    return write_results(
+        Path(out),
+        model=model,
+        benchmark=benchmark.title,
+        protocol="captioning, words in lower case without punctuation" + (f", {beams} beams" if beams > 1 else ""),
+        counts={"images": len(written), "texts": sum(map(len, benchmark.captions))},
+        metrics=metrics,
+        intervals=bootstrap_intervals(
+            len(written), lambda drawn: {"cider": 100 * float((by_image * drawn).mean())}, seed=seed
+        ),
+        captions=dict(zip(benchmark.names, written, strict=True)),
+        seed=seed,
+    )
+
+
+def caption_metrics(
+    references: Sequence[Sequence[str]], written: Sequence[str]
+) -> tuple[dict[str, float], np.ndarray[Any, np.dtype[np.float64]]]:
+    """Score captions by the code of MS-COCO's caption evaluation (pycocoevalcap).
+
+    Its tokenizer needs Java; ours keeps words in lower case and drops punctuation, which leaves captions of remote
+    sensing as that one does but for contractions.
+
+    Args:
+        references: People's captions of each of N images.
+        written: A caption of each.
+
+    Returns:
+        bleu1 … bleu4 (Papineni et al. 2002) and cider (CIDEr-D, Vedantam et al. 2015), times 100; each image's
+        CIDEr, [N], whose mean is the whole's.
+    """
+    from pycocoevalcap.bleu.bleu import Bleu  # noqa: PLC0415 (an extra)
+    from pycocoevalcap.cider.cider import Cider  # noqa: PLC0415 (an extra)
+
+    told, said = _tokenized(references, written)
+    bleu, _ = Bleu(4).compute_score(told, said, verbose=0)
+    cider, by_image = Cider().compute_score(told, said)
+    metrics = {f"bleu{n}": 100 * float(value) for n, value in enumerate(bleu, 1)}
+    return metrics | {"cider": 100 * float(cider)}, np.asarray(by_image)
+
+
+def _tokenized(
+    references: Sequence[Sequence[str]], written: Sequence[str]
+) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
+    def words(text: str) -> str:
+        return " ".join(_WORD.findall(text.lower()))
+
+    told = {index: [words(text) for text in some] for index, some in enumerate(references)}
+    return told, {index: [words(text)] for index, text in enumerate(written)}
+
+
+def _spice(references: Sequence[Sequence[str]], written: Sequence[str], cider: float) -> dict[str, float]:
+    """Return spice (Anderson et al. 2016) and spider, its mean with CIDEr (Liu et al. 2017), times 100."""
+    from pycocoevalcap.spice.spice import Spice  # noqa: PLC0415 (an extra)
+
+    told, said = _tokenized(references, written)
+    try:
+        spice = 100 * float(Spice().compute_score(told, said)[0])
+    except (OSError, subprocess.CalledProcessError, ValueError) as error:
+        raise UserError(
+            f"SPICE does not run ({error}); it needs Java 8 and the internet once; leave --spice out"
+        ) from error
+    return {"spice": spice, "spider": (spice + cider) / 2}
+
+
+def _check_installed() -> None:
+    try:
+        import pycocoevalcap.cider.cider  # noqa: PLC0415 (an extra)
+    except ImportError as error:
+        raise UserError(
+            "captions are scored by pycocoevalcap; install it: pip install 'geomammut[captioning]'"
+        ) from error
+    del pycocoevalcap
+
+
+def _write_captions(model: str, benchmark: CaptionedImages, beams: int) -> list[str]:
+    loaded: Any = load_model(model)
+    if not hasattr(loaded, "generate"):
+        raise UserError(f"{model} writes no captions; give a model with a caption pass, or --captions of another")
+    written: list[str] = []
+    for first in track(range(0, len(benchmark.names), _IMAGES_AT_ONCE), "captioning, in batches"):
+        prepared = []
+        for index in range(first, min(first + _IMAGES_AT_ONCE, len(benchmark.names))):
+            try:
+                prepared.append(loaded.preprocess(open_picture(io.BytesIO(benchmark.read(index)))))
+            except UNREADABLE as error:
+                raise UserError(f"{benchmark.names[index]} cannot be read as an image ({error}); restore it") from error
+        with torch.inference_mode():
+            written += loaded.generate(torch.stack(prepared).to(loaded.device), beams=beams)
+    return written
+
+
+def _read_captions(path: Path, benchmark: CaptionedImages) -> list[str]:
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"no captions at {path} ({error.strerror})") from error
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON ({error})") from error
+    if not isinstance(stored, Mapping):
+        raise UserError(f"{path} must be a JSON object: image → caption")
+    missing = [name for name in benchmark.names if not isinstance(stored.get(name), str)]
+    if missing:
+        raise UserError(
+            f"{path} has no caption for {len(missing)} of {len(benchmark.names)} images, first {missing[0]}"
+        )
+    return [stored[name] for name in benchmark.names]
