@@ -28,7 +28,8 @@ def load_model(name: str | os.PathLike[str], device: str = "cpu") -> VisionLangu
     """Load a model for evaluation.
 
     Args:
-        name: A model directory (ours, or openMaMMUT's), a hub id of either, or `open_clip:NAME/TAG`.
+        name: A model directory (ours, or openMaMMUT's), a hub id of either; `open_clip:NAME/TAG`,
+            `open_clip:NAME/FILE` or `open_clip:FOLDER`; `transformers:FOLDER` or a hub id of SigLIP 2.
         device: Where PyTorch is to put it: "cpu", "cuda", "cuda:1".
 
     Raises:
@@ -38,10 +39,11 @@ def load_model(name: str | os.PathLike[str], device: str = "cpu") -> VisionLangu
     if text.startswith("open_clip:"):
         from geomammut.model.open_clip_model import OpenClipModel  # noqa: PLC0415 (slow to import)
 
-        architecture, _, tag = text.removeprefix("open_clip:").partition("/")
-        if not tag:
-            raise UserError(f"{text} names no weights; write open_clip:NAME/TAG or open_clip:NAME/FILE")
-        return OpenClipModel(architecture, tag).to(device)
+        return OpenClipModel(text.removeprefix("open_clip:")).to(device)
+    if text.startswith("transformers:"):
+        from geomammut.model.transformers_model import TransformersModel  # noqa: PLC0415 (slow to import)
+
+        return TransformersModel(text.removeprefix("transformers:")).to(device)
     return load_mammut(name).to(device)
 
 

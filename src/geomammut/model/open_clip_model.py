@@ -1,5 +1,6 @@
 """Any open_clip model behind the same face as ours."""
 
+import pickle
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,19 +16,19 @@ from geomammut.model.smooth_attention import smooth_attention
 
 
 class OpenClipModel(nn.Module):
-    """Wraps `open_clip:NAME/TAG`; TAG is one of open_clip's pretrained tags or a weights file on disk."""
+    """Wraps `open_clip:SOURCE`; see `read_clip` for what a source is."""
 
-    def __init__(self, architecture: str, tag: str) -> None:
+    def __init__(self, source: str) -> None:
         super().__init__()
-        self.name = f"open_clip:{architecture}/{tag}"
-        self.clip, self._transform = read_clip(architecture, tag)
+        self.name = f"open_clip:{source}"
+        self.clip, self._transform, identifier = read_clip(source)
         try:
-            self._tokenize = open_clip.get_tokenizer(architecture)
-        except ImportError as error:
-            raise UserError(f"{self.name}: its tokenizer needs another package ({error})") from error
+            self._tokenize = open_clip.get_tokenizer(identifier)
+        except (ImportError, OSError, ValueError) as error:
+            raise UserError(f"{self.name}: its tokenizer cannot be had ({_first_line(error)})") from error
         size = self.clip.visual.image_size
         self.image_size = int(size[0] if isinstance(size, tuple) else size)
-        config = open_clip.get_model_config(architecture)
+        config = open_clip.get_model_config(identifier)
         self.embed_dim = int(config["embed_dim"])
         self.mean = _triple(self.clip.visual.image_mean)
         self.std = _triple(self.clip.visual.image_std)
@@ -101,33 +102,65 @@ class OpenClipModel(nn.Module):
         return F.normalize(z, dim=-1)
 
 
-def read_clip(architecture: str, tag: str) -> tuple[Any, Callable[[Image.Image], Tensor]]:
-    """Return open_clip's own model, in evaluation mode, and its evaluation transform.
+def read_clip(source: str) -> tuple[Any, Callable[[Image.Image], Tensor], str]:
+    """Read one of open_clip's models: its weights, never anything that could run.
+
+    Args:
+        source: `NAME/TAG`, of an architecture and one of its pretrained tags; `NAME/FILE`, of an architecture and
+            a weights file (.safetensors, or .pt such as RemoteCLIP's, GeoRSCLIP's or SkyCLIP's); or a folder with
+            open_clip_config.json and weights.
+
+    Returns:
+        The model, in evaluation mode; its evaluation transform; what open_clip calls its architecture.
 
     Raises:
-        UserError: No such architecture, no such tag or file, or weights that do not fit.
+        UserError: No such architecture, tag, file or folder, or weights that do not fit.
     """
-    name = f"open_clip:{architecture}/{tag}"
+    given: dict[str, Any]
+    if Path(source).is_dir():
+        if not (Path(source) / "open_clip_config.json").is_file():
+            raise UserError(f"{source} has no open_clip_config.json; write open_clip:NAME/FILE for a weights file")
+        identifier, given = f"local-dir:{source}", {}
+    else:
+        identifier, given = _named(source)
+    try:
+        clip, _, transform = open_clip.create_model_and_transforms(
+            identifier, weights_only=True, require_pretrained=True, pretrained_hf=False, **given
+        )
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            f"the weights of open_clip:{source} hold more than weights, or are broken; not loaded"
+        ) from error
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError, StopIteration) as error:
+        raise UserError(f"the weights of open_clip:{source} could not be loaded ({_first_line(error)})") from error
+    return clip.eval(), transform, identifier
+
+
+def _named(source: str) -> tuple[str, dict[str, Any]]:
+    """Return the architecture of `NAME/TAG` or `NAME/FILE`, and where its weights and their transform come from."""
+    architecture, _, tag = source.partition("/")
+    if not tag:
+        raise UserError(
+            f"open_clip:{source} names no weights; write open_clip:NAME/TAG, open_clip:NAME/FILE or open_clip:FOLDER"
+        )
     if architecture not in open_clip.list_models():
         raise UserError(f"open_clip has no model {architecture!r}; see open_clip.list_models()")
     known = open_clip.list_pretrained_tags_by_model(architecture)
     if tag not in known and not Path(tag).is_file():
         raise UserError(f"{tag!r} is neither a file nor a tag of {architecture}; it has {', '.join(known) or 'none'}")
+    # A file does not say what its input was: what the architecture's released weights take.
     of_tag = open_clip.get_pretrained_cfg(architecture, tag if tag in known else known[0]) if known else {}
-    try:
-        clip, _, transform = open_clip.create_model_and_transforms(
-            architecture,
-            pretrained=tag,
-            weights_only=True,
-            # A file does not say what its input was: what the architecture's released weights take.
-            image_mean=of_tag.get("mean"),
-            image_std=of_tag.get("std"),
-            image_interpolation=of_tag.get("interpolation"),
-            image_resize_mode=of_tag.get("resize_mode"),
-        )
-    except (OSError, RuntimeError) as error:
-        raise UserError(f"the weights of {name} could not be loaded ({str(error).splitlines()[0]})") from error
-    return clip.eval(), transform
+    return architecture, {
+        "pretrained": tag,
+        "image_mean": of_tag.get("mean"),
+        "image_std": of_tag.get("std"),
+        "image_interpolation": of_tag.get("interpolation"),
+        "image_resize_mode": of_tag.get("resize_mode"),
+    }
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _triple(values: Sequence[float]) -> tuple[float, float, float]:

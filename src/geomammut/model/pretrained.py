@@ -134,14 +134,12 @@ def _of_open_clip(name: str, image_size: int | None) -> PretrainedVision:
 
     from geomammut.model.open_clip_model import read_clip  # noqa: PLC0415
 
-    architecture, _, tag = name.partition("/")
-    if not tag:
-        raise UserError(f"open_clip:{name} names no weights; write open_clip:NAME/TAG or open_clip:NAME/FILE")
-    tower = read_clip(architecture, tag)[0].visual
+    clip, _, identifier = read_clip(name)
+    tower = clip.visual
     own_size, mean, std = tower.image_size[0], tuple(tower.image_mean), tuple(tower.image_std)
     weights: dict[str, Tensor] = tower.state_dict()
     if isinstance(tower, TimmModel):
-        named = open_clip.get_model_config(architecture)["vision_cfg"]["timm_model_name"]
+        named = open_clip.get_model_config(identifier)["vision_cfg"]["timm_model_name"]
         config = VisionConfig.model_validate({"timm": named, "image_size": own_size})
         if image_size not in (None, own_size):
             raise UserError(f"open_clip:{name} takes {own_size} px; for another size give timm:{named}")
