@@ -1,16 +1,20 @@
 """What is known of the field's benchmarks, and what is told where one on the disk is not whole."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from fake_model import NAMED, ColourModel
 from geomammut import cli
 from geomammut.errors import UserError
+from geomammut.evaluation import retrieval
 from geomammut.evaluation.benchmarks import check_counts, find_benchmark, known_benchmarks
-from geomammut.evaluation.datasets import read_class_folders, read_mask_folders, read_mask_tree
+from geomammut.evaluation.datasets import captioned_images, read_class_folders, read_mask_folders, read_mask_tree
 from geomammut.evaluation.masks import mask_classes
+from geomammut.evaluation.retrieval import eval_retrieval
 
 NAMES = (
     "rsicd rsitmd ucm-captions nwpu-captions resisc45 ucm aid eurosat patternnet fmow skyscript-cls loveda potsdam "
@@ -75,6 +79,31 @@ def test_what_differs_from_the_published_counts_is_told(capsys: pytest.CaptureFi
     with pytest.raises(UserError, match=r"506 images are those of no split \(train 8,734, val 1,094, test 1,093\)"):
         check_counts(rsicd, 506)
     assert check_counts(replace(rsicd, images={}), 506)["whole"]
+
+
+def test_captioned_images_are_checked_and_read_from_datasets_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retrieval, "load_model", lambda name: ColourModel())
+    (tmp_path / "images").mkdir()
+    entries = []
+    items = []
+    for word, colour in NAMED.items():
+        image = Image.new("RGB", (32, 32), f"#{colour}")
+        image.save(tmp_path / "images" / f"{word}.png")
+        entries.append({"filename": f"{word}.png", "split": "test", "sentences": [{"raw": f"all {word}"}]})
+        items.append({"image": image, "captions": f"all {word}"})
+    annotations = tmp_path / "dataset.json"
+    annotations.write_text(json.dumps({"images": entries}))
+    given = {"annotations": annotations, "images": tmp_path / "images", "split": "test"}
+    out = tmp_path / "out.json"
+    in_memory = eval_retrieval("m", out, pairs=captioned_images(items, title="colours"))
+    assert in_memory["metrics"] == eval_retrieval("m", out, **given)["metrics"]
+    assert in_memory["metrics"]["mR"] == 100
+    (tmp_path / "images" / "spare.png").write_bytes(b"")
+    with pytest.raises(UserError, match=r"6 images of 1,093, 1,087 missing; .* 1 images too many .*, first spare.png"):
+        eval_retrieval("m", out, **given, benchmark="rsicd")
+    assert eval_retrieval("m", out, **given, benchmark="rsicd", subset=True)["published"]["whole"] is False
 
 
 def test_a_wrong_name_is_answered_with_the_nearest() -> None:

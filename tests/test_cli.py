@@ -325,6 +325,8 @@ EVALUATIONS: list[tuple[str, str, tuple[Any, ...], dict[str, Any]]] = [
             "images": Path("pictures"),
             "split": "val",
             "pairs": None,
+            "benchmark": None,
+            "subset": False,
             "protocol": "skyscript",
             "image_embeddings": None,
             "text_embeddings": None,

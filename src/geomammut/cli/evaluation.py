@@ -41,6 +41,8 @@ def eval_retrieval(
     pairs: Annotated[
         Path | None, typer.Option(help="A pair set, instead of the three.", exists=True, file_okay=False)
     ] = None,
+    benchmark: KnownBenchmark = None,
+    subset: Subset = False,
     protocol: Annotated[
         Literal["instance", "skyscript"],
         typer.Option(help="All captions kept; or skyscript: prefixed, de-duplicated."),
@@ -70,6 +72,8 @@ def eval_retrieval(
         images=images,
         split=split,
         pairs=pairs,
+        benchmark=benchmark,
+        subset=subset,
         protocol=protocol,
         image_embeddings=image_embeddings,
         text_embeddings=text_embeddings,

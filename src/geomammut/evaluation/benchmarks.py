@@ -2,7 +2,7 @@
 
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -102,6 +102,7 @@ def check_counts(
     split: str | None = None,
     captions: int | None = None,
     classes: Mapping[str, int] | None = None,
+    extra: Sequence[str] = (),
     subset: bool = False,
 ) -> dict[str, Any]:
     """Compare what was found with what was published.
@@ -112,6 +113,7 @@ def check_counts(
         split: Of which; without one, any published split may be it.
         captions: How many were found, if any.
         classes: Images found by class folder, if there are such.
+        extra: Files that are there and belong to no split.
         subset: Differences are meant: they become a note on stderr.
 
     Returns:
@@ -141,6 +143,8 @@ def check_counts(
         uneven = [name for name, count in classes.items() if benchmark.per_class not in (None, count)]
         if uneven:
             faults.append(f"first {uneven[0]!r} holds {classes[uneven[0]]} images, not {benchmark.per_class}")
+    if extra:
+        faults.append(f"{len(extra)} images too many that its annotations do not name, first {extra[0]}")
     if faults:
         told = f"this is not the whole of {benchmark.title} as it was published: {'; '.join(faults)}"
         if not subset:

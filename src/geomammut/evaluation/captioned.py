@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geomammut.errors import UserError
+from geomammut.evaluation.images import image_files
 from geomammut.pairs.benchmark import KarpathyEntry, find_image, read_karpathy
 from geomammut.pairs.pair_set import PairSet
 
@@ -49,6 +50,12 @@ def read_captioned(
     if bare:
         raise UserError(f"{found.title}: {len(bare)} of {len(found.names)} images have no caption, first {bare[0]}")
     return found
+
+
+def unnamed_images(annotations: Path, folder: Path) -> list[str]:
+    """Return the image files in `folder` that no split of the annotations names."""
+    named = {record.filename for record in read_karpathy(annotations, None)}
+    return [path.name for path in image_files(folder) if path.name not in named]
 
 
 def _from_karpathy(annotations: Path, folder: Path | None, split: str | None) -> CaptionedImages:

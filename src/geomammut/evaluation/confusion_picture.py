@@ -15,7 +15,7 @@ _INK = np.array([8, 48, 107])  # of a cell that holds its whole row
 _MARGIN = 8
 
 
-def write_confusion_picture(path: Path, confusion: NDArray[np.int64], classes: Sequence[str]) -> None:
+def write_confusion_picture(path: Path, confusion: NDArray[np.float64], classes: Sequence[str]) -> None:
     """Draw a confusion matrix as a PNG: truth in rows, prediction in columns, a row's share as darkness.
 
     Args:
@@ -23,8 +23,7 @@ def write_confusion_picture(path: Path, confusion: NDArray[np.int64], classes: S
         confusion: [C, C].
         classes: Names of the C classes.
     """
-    counts = confusion.astype(np.float64)
-    share = counts / counts.sum(1, keepdims=True).clip(1)
+    share = confusion / confusion.sum(1, keepdims=True).clip(1)
     cells = (255 + share[..., None] * (_INK - 255)).round().astype(np.uint8)
     side = _CELL * len(classes)
     font = ImageFont.load_default(_FONT)

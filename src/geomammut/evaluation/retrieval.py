@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geomammut.errors import UserError
-from geomammut.evaluation.captioned import CaptionedImages, read_captioned
+from geomammut.evaluation.benchmarks import check_counts, find_benchmark
+from geomammut.evaluation.captioned import CaptionedImages, read_captioned, unnamed_images
 from geomammut.evaluation.embeddings import EmbeddingCache, encode_images, encode_texts, read_embeddings
 from geomammut.evaluation.intervals import bootstrap_intervals
 from geomammut.evaluation.leaks import leak_report
@@ -30,7 +31,9 @@ def eval_retrieval(
     annotations: Path | None = None,
     images: Path | None = None,
     split: str | None = None,
-    pairs: Path | None = None,
+    pairs: Path | CaptionedImages | None = None,
+    benchmark: str | None = None,
+    subset: bool = False,
     protocol: RetrievalProtocol = "instance",
     image_embeddings: Path | None = None,
     text_embeddings: Path | None = None,
@@ -46,7 +49,9 @@ def eval_retrieval(
         annotations: Captions in Karpathy's JSON layout; with `images` and `split`.
         images: Folder of the images that the annotations name; not needed where embeddings are given.
         split: "test", "val", …
-        pairs: A pair set, instead of the three above.
+        pairs: A pair set, or images of a dataset in memory (`captioned_images`), instead of the three above.
+        benchmark: Which it is (`benchmarks list`), for the counts to check.
+        subset: Measure, with a note, though counts are not those published.
         protocol: `instance` or `skyscript` (DESIGN §5).
         image_embeddings: An .npy file [I, E], a row for each image in the benchmark's order, in place of a model's.
         text_embeddings: An .npy file [T, E], a row for each of the protocol's texts (`protocol_pairs`).
@@ -67,26 +72,38 @@ def eval_retrieval(
         raise UserError("--image-embeddings and --text-embeddings go together; give both")
     if image_embeddings is None and (annotations is None) != (images is None):
         raise UserError("give either --annotations, --images and --split, or --pairs")
-    benchmark = read_captioned(annotations, images, split, pairs)
-    texts, right = protocol_pairs(benchmark.captions, protocol)
+    if benchmark is None and subset:
+        raise UserError("--subset is of a known benchmark; name it with --benchmark")
+    known = None if benchmark is None else find_benchmark(benchmark, "retrieval")
+    found = pairs if isinstance(pairs, CaptionedImages) else read_captioned(annotations, images, split, pairs)
+    published = known and check_counts(
+        known,
+        len(found.names),
+        split=split,
+        captions=sum(map(len, found.captions)),
+        extra=unnamed_images(Path(annotations), Path(images)) if annotations and images else (),
+        subset=subset,
+    )
+    texts, right = protocol_pairs(found.captions, protocol)
     if image_embeddings and text_embeddings:
-        of_images, of_texts = _read_both(Path(image_embeddings), Path(text_embeddings), benchmark, texts, protocol)
+        of_images, of_texts = _read_both(Path(image_embeddings), Path(text_embeddings), found, texts, protocol)
     else:
         loaded = load_model(model)
         kept = EmbeddingCache(Path(cache), loaded) if cache else None
-        of_images = encode_images(loaded, benchmark.read, benchmark.names, kept)
+        of_images = encode_images(loaded, found.read, found.names, kept)
         of_texts = encode_texts(loaded, texts, kept)
     by_image, by_text = rank(of_images, of_texts, right)
     return write_results(
         Path(out),
         model=model,
-        benchmark=benchmark.title,
+        benchmark=known.name if known else found.title,
         protocol=protocol,
-        counts={"images": len(benchmark.names), "texts": len(texts), "distinct_texts": len(set(texts))},
+        counts={"images": len(found.names), "texts": len(texts), "distinct_texts": len(set(texts))},
         metrics=_recalls(by_image, by_text),
         intervals=retrieval_intervals(by_image, by_text, right, seed=seed),
         median_rank={"i2t": float(np.median(by_image.before)) + 1, "t2i": float(np.median(by_text.before)) + 1},
-        leaks=leak_report(model, benchmark.names, benchmark.read) if leaks and not image_embeddings else None,
+        leaks=leak_report(model, found.names, found.read) if leaks and not image_embeddings else None,
+        published=published,
         tied_pairs={"i2t": int(by_image.tied.sum()), "t2i": int(by_text.tied.sum())},
         seed=seed,
     )
