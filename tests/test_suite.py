@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,15 @@ published = "rsicd"
 name = "colours"
 images = "colours"
 """
+
+
+class Model(ColourModel):
+    """One without weights, whose embeddings can be kept all the same."""
+
+    def named_parameters(self) -> Iterator[tuple[str, Any]]:
+        return iter(())
+
+    named_buffers = named_parameters
 
 
 def scene(seed: int, colour: str = "808080") -> Image.Image:
@@ -83,10 +93,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     recipe = {"pairs": {"seen": "seen", "judge": "data/pairs"}, "stages": [{"name": "only", "mix": {"seen": 1.0}}]}
     Path("first/recipe.json").write_text(json.dumps(recipe))
 
-    def load(name: str) -> ColourModel:
+    def load(name: str) -> Model:
         if name == "broken":
             raise UserError("no model at broken | <b>")
-        return ColourModel()
+        return Model()
 
     for module in (retrieval, classification):
         monkeypatch.setattr(module, "load_model", load)
@@ -160,7 +170,7 @@ def test_what_cannot_be_measured_is_told_and_the_rest_is_measured(place: Path) -
     [
         ('images = "colours"', ""),
         ('images = "colour"', "colours: images: nothing is at data/colour; is --data right?"),
-        ('image = "colours"', "did you mean images?"),
+        ('images = "colours"\nprompt = "recipe"', "did you mean prompts?"),
         ('images = "colours"\npublished = "rsics"', "no published figures of 'rsics'"),
         ('images = "colours"\n[[classification]]\nname = "colours"\nimages = "colours"', "two entries have this name"),
         ('images = "colours"\nwindow = 3', "there is no key"),

@@ -16,6 +16,7 @@ class Anchor:
         metrics: In percent; of retrieval also `i2t_mean` and `t2i_mean`, a direction's mean of R@1, R@5 and R@10.
         source: Paper and table.
         protocol: How it was measured, and on what split.
+        ours: Our protocol of retrieval that it is nearest to.
     """
 
     model: str
@@ -23,6 +24,7 @@ class Anchor:
     metrics: dict[str, float]
     source: str
     protocol: str
+    ours: str | None
 
 
 def published(benchmark: str) -> list[Anchor]:
@@ -39,7 +41,7 @@ def anchored_benchmarks() -> list[str]:
 def _anchors() -> tuple[Anchor, ...]:
     text = files("geomammut.evaluation").joinpath("anchors.toml").read_text(encoding="utf-8")
     return tuple(
-        Anchor(model, benchmark, metrics, group["source"], group["protocol"])
+        Anchor(model, benchmark, metrics, group["source"], group["protocol"], group.get("ours"))
         for group in tomllib.loads(text)["groups"]
         for model, benchmarks in group["values"].items()
         for benchmark, metrics in benchmarks.items()

@@ -17,6 +17,7 @@ from rich.markup import escape
 import geomammut
 from geomammut.errors import UserError
 from geomammut.evaluation.anchors import anchored_benchmarks
+from geomammut.evaluation.captioning import eval_captioning
 from geomammut.evaluation.classification import eval_classification
 from geomammut.evaluation.retrieval import eval_retrieval
 from geomammut.evaluation.segmentation import eval_segmentation
@@ -31,6 +32,7 @@ VERBS: dict[str, Verb] = {
     "retrieval": eval_retrieval,
     "classification": eval_classification,
     "segmentation": eval_segmentation,
+    "captioning": eval_captioning,
 }
 _COMMON = frozenset({"model", "out", "seed", "leaks", "cache"})  # arguments that the suite gives, not an entry
 _OWN = frozenset({"name", "published"})  # what an entry has beside the arguments
@@ -99,9 +101,9 @@ def eval_suite(
     or a benchmark that cannot be measured is told in the table, and the others are measured.
 
     Args:
-        suite: A TOML file: lists [[retrieval]], [[classification]], [[segmentation]], whose entries have a `name`,
-            the arguments of the verb, and maybe `published`, a benchmark with published figures (else that of the
-            argument `benchmark`); before them `seed` and `leaks` (false: no leak report).
+        suite: A TOML file: lists [[retrieval]], [[classification]], [[segmentation]], [[captioning]], whose entries
+            have a `name`, the arguments of the verb, and maybe `published`, a benchmark with published figures (else
+            that of the argument `benchmark`); before them `seed` and `leaks` (false: no leak report).
         models: What `load_model` takes.
         out: Folder of the results.
         data: The folder that paths in the suite start from; where nothing is there, it is the suite's own.

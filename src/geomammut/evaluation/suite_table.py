@@ -19,8 +19,12 @@ HEADINGS = {
     "top5": "top-5",
     "miou": "mIoU",
     "pixel_accuracy": "pixel accuracy",
+    "cider": "CIDEr",
+    "spider": "SPIDEr",
+    "spice": "SPICE",
+    **{f"bleu{n}": f"BLEU-{n}" for n in (1, 2, 3, 4)},
 }
-HEADLINE = {"retrieval": "mR", "classification": "top1", "segmentation": "miou"}
+HEADLINE = {"retrieval": "mR", "classification": "top1", "segmentation": "miou", "captioning": "cider"}
 
 ABOUT = (
     "Metrics are percentages, with 95% intervals where they were measured. Leaks are images of the benchmark that are "
@@ -45,7 +49,7 @@ class Measured:
     """An entry of a suite for one model: its results, or why there are none.
 
     Attributes:
-        kind: "retrieval", "classification" or "segmentation".
+        kind: "retrieval", "classification", …
         name: Of the entry.
         published: Benchmark whose published figures stand beside it.
         model: Label of the model.
@@ -100,8 +104,10 @@ def _headline(each: Measured) -> str:
 def _part(same: Sequence[Measured]) -> _Part:
     """Return the table of one entry: its models, and what is published."""
     first = same[0]
-    anchors = published(first.published) if first.published else []
     done = next((each.results for each in same if each.results), None)
+    anchors = published(first.published) if first.published else []
+    if done and first.kind == "retrieval":
+        anchors = [anchor for anchor in anchors if anchor.ours == done["protocol"]]
     known = {name for each in same if each.results for name in _metrics(each.results)}
     known |= {name for anchor in anchors for name in anchor.metrics}
     columns = [name for name in HEADINGS if name in known] + sorted(known - set(HEADINGS))
