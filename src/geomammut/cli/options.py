@@ -9,7 +9,12 @@ from typer.core import TyperCommand
 from geomammut.imagery.addresses import is_address
 
 ModelName = Annotated[
-    str, typer.Option("--model", help="Model directory, hub id, or open_clip:NAME/TAG.", show_default=False)
+    str,
+    typer.Option(
+        "--model",
+        help="Model directory, hub id, open_clip:NAME/TAG or FILE, open_clip:FOLDER, transformers:NAME.",
+        show_default=False,
+    ),
 ]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
 RecipeSeed = Annotated[int | None, typer.Option(help="Replaces the recipe's seed.", show_default=False)]
