@@ -1,5 +1,6 @@
 """Image towers of others, named sizes, weights that come and go."""
 
+import json
 from pathlib import Path
 
 import open_clip
@@ -222,7 +223,7 @@ def test_openmammut_goes_out_and_comes_back_bit_by_bit(every: int, has_mlp: bool
     config = MammutConfig(
         vision=VisionConfig(image_size=32, patch_size=8, width=32, layers=2, heads=4, class_token=True),
         text=TextConfig(
-            context_length=77, width=24, layers=4, heads=4, average_padding=True,
+            context_length=77, width=24, layers=6, heads=4, average_padding=True,
             cross_attention_every=every, mlp_before_cross=has_mlp,
         ),
         tokenizer="clip",
@@ -240,6 +241,40 @@ def test_openmammut_goes_out_and_comes_back_bit_by_bit(every: int, has_mlp: bool
     assert all(torch.equal(first[name], second[name]) for name in first)
     with pytest.raises(UserError, match="already holds"):
         model_export(str(out), out)
+
+
+@torch.no_grad()
+def test_openmammut_spreads_its_cross_attention_as_laions_code_does(tmp_path: Path) -> None:
+    """Of 4 layers and a ratio of 3 LAION's code makes one block, not two (seen by running it)."""
+    torch.manual_seed(0)
+    config = MammutConfig(
+        vision=VisionConfig(image_size=16, patch_size=8, width=32, layers=1, heads=4, class_token=True),
+        text=TextConfig(context_length=77, width=24, layers=4, heads=4, average_padding=True, cross_attention_every=4),
+        tokenizer="clip",
+    )
+    model = Mammut(config, ClipTokenizer(77)).eval()
+    save_model(model, tmp_path / "ours")
+    out = model_export(str(tmp_path / "ours"), tmp_path / "open")
+    stored = json.loads((out / "open_clip_config.json").read_text())
+    stored["model_cfg"]["text_cfg"]["cross_attn_ratio"] = 3
+    (out / "open_clip_config.json").write_text(json.dumps(stored))
+    assert load_mammut(out).config == config
+    every_third = config.model_copy(update={"text": config.text.model_copy(update={"cross_attention_every": 3})})
+    save_model(Mammut(every_third, ClipTokenizer(77)), tmp_path / "third")
+    with pytest.raises(UserError, match="cross-attention every 3 of 4 layers"):
+        model_export(str(tmp_path / "third"), tmp_path / "never")
+
+
+@torch.no_grad()
+def test_pads_change_openmammuts_texts_and_not_ours() -> None:
+    torch.manual_seed(0)
+    vision = VisionConfig(image_size=16, patch_size=8, width=16, layers=1, heads=2)
+    tokens = torch.tensor([[49406, 320, 500, 49407]])
+    padded = torch.nn.functional.pad(tokens, (0, 5))
+    for legacy in (False, True):
+        text = TextConfig(context_length=16, width=16, layers=2, heads=2, average_padding=legacy)
+        model = Mammut(MammutConfig(vision=vision, text=text, tokenizer="clip"), ClipTokenizer(16)).eval()
+        assert torch.allclose(model.encode_text(tokens), model.encode_text(padded), atol=1e-5) != legacy
 
 
 def test_training_leftovers_are_read_as_weights_and_nothing_else(tmp_path: Path) -> None:

@@ -66,6 +66,11 @@ def write_openmammut(model: Mammut, folder: Path) -> None:
             (f"{vision.pool} pooling", vision.pool != "mean"),
             ("quick_gelu", vision.activation != "gelu"),
             ("masked pads", not text.average_padding),
+            (
+                f"cross-attention every {text.cross_attention_every} of {text.layers} layers",
+                range(0, text.layers, _cross_step(text.layers, text.cross_attention_every))
+                != range(0, text.layers, text.cross_attention_every),
+            ),
             ("another tokenizer than CLIP's", model.config.tokenizer != ClipTokenizer.name),
         )
         if ours
@@ -110,6 +115,11 @@ def write_openmammut(model: Mammut, folder: Path) -> None:
         save_file(weights, partial, metadata={"format": "pt"})
 
 
+def _cross_step(layers: int, ratio: int) -> int:
+    """Return M: openMaMMUT has layers // ratio cross-attention blocks, as evenly spread as whole steps allow."""
+    return layers // max(1, layers // ratio)
+
+
 def _read_weights(folder: Path) -> dict[str, Tensor]:
     path = next(folder / name for name in (WEIGHTS, *TRAINING_WEIGHTS) if (folder / name).is_file())
     try:
@@ -149,7 +159,7 @@ def _config(stored: dict[str, Any], weights: dict[str, Tensor]) -> MammutConfig:
             layers=text["layers"],
             heads=text["heads"],
             mlp_ratio=text.get("mlp_ratio", 4.0),
-            cross_attention_every=text.get("cross_attn_ratio", 1),
+            cross_attention_every=_cross_step(text["layers"], text.get("cross_attn_ratio", 1)),
             mlp_before_cross=text.get("has_mlp", True),
             average_padding=True,
         ),
