@@ -41,6 +41,12 @@ def test_capitals_and_punctuation_count_for_nothing() -> None:
     assert loud == plain
 
 
+def test_contractions_are_divided_as_stanfords_tokenizer_does() -> None:
+    told, said = captioning._tokenized([["It's the sky-blue owl’s eye, isn't it?"]], ["They hasn't 3.5 (red) roofs."])
+    assert told == {0: ["it 's the sky-blue owl 's eye is n't it"]}
+    assert said == {0: ["they has n't 3.5 red roofs"]}
+
+
 def test_a_model_and_a_file_of_captions(scene_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(captioning, "load_model", lambda name: Writer())
     own = eval_captioning("m", tmp_path / "own.json", pairs=scene_pairs)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -14,6 +15,7 @@ from PIL import Image
 from fake_model import ColourModel, ConstantModel
 from geomammut.errors import UserError
 from geomammut.evaluation import segmentation
+from geomammut.evaluation.datasets import masked_images
 from geomammut.evaluation.masks import BACKGROUND_PROMPTS, IGNORED, read_mask, read_mask_classes
 from geomammut.evaluation.segmentation import count_confusion, eval_segmentation, segmentation_metrics
 
@@ -143,6 +145,27 @@ def test_images_and_masks_as_an_owner_packs_them(tmp_path: Path, monkeypatch: py
     (tmp_path / "Val" / "Rural" / "masks_png" / "Rural.png").unlink()
     with pytest.raises(UserError, match=r"1 of 2 images in .* have no mask, first Rural/images_png/Rural.png"):
         measure(subset=True)
+
+
+def test_a_dataset_in_memory_scores_as_its_folders_do(scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An item of torchgeo: tensors, the image's values 0..1, the mask's the classes' integers."""
+    monkeypatch.setattr(segmentation, "load_model", lambda name: ColourModel())
+    stored = {"classes": [{**entry, "mask": index} for index, entry in enumerate(CLASSES["classes"])], "ignore": [255]}
+    (scene / "integers.json").write_text(json.dumps({**stored, "template": CLASSES["template"]}))
+    meaning = read_mask_classes(scene / "classes.json")
+    items = []
+    for file in sorted((scene / "images").iterdir()):
+        pixels = torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1) / 255
+        indices = read_mask(scene / "masks" / file.name, meaning)
+        items.append({"image": pixels, "mask": torch.from_numpy(np.where(indices == IGNORED, 255, indices))})
+    dataset = masked_images(items, title="scene")
+    in_memory = eval_segmentation("m", dataset, scene / "out.json", classes=scene / "integers.json")
+    from_files = run(scene)
+    assert in_memory["metrics"] == from_files["metrics"]
+    assert in_memory["confusion"] == from_files["confusion"]
+    items[0]["mask"] = items[0]["mask"] + 90
+    with pytest.raises(UserError, match=r"the mask of scene\[0\] holds .* that no class has"):
+        eval_segmentation("m", dataset, scene / "out.json", classes=scene / "integers.json")
 
 
 def test_masks_of_integers(tmp_path: Path) -> None:
