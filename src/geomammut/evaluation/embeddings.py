@@ -5,6 +5,7 @@ import io
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import chain
 from os import cpu_count
 from pathlib import Path
@@ -47,8 +48,8 @@ class EmbeddingCache:
             pass  # not there, or cut short by a full disk
         made = make()
         if made is not None:
-            with whole_file(path) as partial:
-                np.save(partial, made.numpy(), allow_pickle=False)
+            with whole_file(path) as unfinished:
+                np.save(unfinished, made.numpy(), allow_pickle=False)
         return made
 
 
@@ -82,7 +83,11 @@ def encode_images(
     broken: dict[int, str] = {}
     parts: list[Tensor | None] = []
     with ThreadPoolExecutor(max(2, cpu_count() or 2)) as pool, progress_bar() as bar:
-        digests = list(pool.map(digest, range(len(names))))
+        task = bar.add_task("reading images", total=len(names))
+        digests: list[bytes] = []
+        for first in range(0, len(names), _ROWS_A_FILE):
+            digests += pool.map(digest, range(first, min(first + _ROWS_A_FILE, len(names))))
+            bar.update(task, completed=len(digests))
         chosen, place = _distinct(digests)
         task = bar.add_task("embedding images", total=len(chosen))
         rows = _ROWS_A_FILE if cache else max(1, len(chosen))
@@ -90,10 +95,10 @@ def encode_images(
             some = chosen[first : first + rows]
 
             def make(some: Sequence[int] = some) -> Tensor | None:
-                return _encode_batches(model, read, some, broken, pool)
+                return _encode_batches(model, read, some, broken, pool, partial(bar.advance, task))
 
             parts.append(cache.rows("images", [digests[i] for i in some], make) if cache else make())
-            bar.advance(task, len(some))
+            bar.update(task, completed=first + len(some))
     if broken:
         count = sum(chosen[at] in broken for at in place)
         first = min(broken)
@@ -113,6 +118,7 @@ def _encode_batches(
     indices: Sequence[int],
     broken: dict[int, str],
     pool: ThreadPoolExecutor,
+    advance: Callable[[float], None],
 ) -> Tensor | None:
     """Embed the images at `indices`; None if some image was broken, here or before: `broken` says which."""
 
@@ -140,6 +146,7 @@ def _encode_batches(
                 images.append(prepared)
         if not broken:
             batches.append(model.encode_image(torch.stack(images).to(model.device)).float().cpu())
+        advance(len(some))
     return None if broken else torch.cat(batches)
 
 
