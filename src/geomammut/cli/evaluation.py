@@ -169,6 +169,7 @@ def eval_captioning(
     spice: Annotated[
         bool, typer.Option("--spice", help="SPICE and SPIDEr, too: needs Java, fetches CoreNLP when first used.")
     ] = False,
+    leaks: Leaks = False,
     seed: Seed = 0,
 ) -> None:
     """Measure a model's captions against people's: BLEU and CIDEr.
@@ -190,6 +191,7 @@ def eval_captioning(
         captions=captions,
         beams=beams,
         spice=spice,
+        leaks=leaks,
         seed=seed,
     )
     print_metrics(results, out)

@@ -14,6 +14,7 @@ import torch
 from geomammut.errors import UserError
 from geomammut.evaluation.captioned import CaptionedImages, read_captioned
 from geomammut.evaluation.intervals import bootstrap_intervals
+from geomammut.evaluation.leaks import leak_report
 from geomammut.evaluation.results import write_results
 from geomammut.model.load import load_model
 from geomammut.pictures import UNREADABLE, open_picture
@@ -35,6 +36,7 @@ def eval_captioning(
     captions: Path | None = None,
     beams: int = 1,
     spice: bool = False,
+    leaks: bool = False,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Measure a model's captions against people's, and write the results.
@@ -49,6 +51,7 @@ def eval_captioning(
         captions: JSON, image as the benchmark names it → its caption, in place of a model's.
         beams: How many beginnings of a caption are searched at a time.
         spice: SPICE and SPIDEr, too: by Java, with Stanford's CoreNLP, which pycocoevalcap fetches at first use.
+        leaks: Also report which images are nearly ones of the pair sets that the model's records name.
         seed: Of the bootstrap.
 
     Returns:
@@ -76,6 +79,7 @@ def eval_captioning(
         intervals=bootstrap_intervals(
             len(written), lambda drawn: {"cider": 100 * float((by_image * drawn).mean())}, seed=seed
         ),
+        leaks=leak_report(model, benchmark.names, benchmark.read) if leaks and captions is None else None,
         captions=dict(zip(benchmark.names, written, strict=True)),
         seed=seed,
     )
