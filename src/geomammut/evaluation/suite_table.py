@@ -34,11 +34,12 @@ ABOUT = (
 )
 
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #1c1e21; max-width: 76rem; margin: 2rem auto; padding: 0 1rem }
-.scroll { overflow-x: auto } table { border-collapse: collapse; margin: 1rem 0 }
-th, td { padding: .3rem .7rem; border-bottom: 1px solid #d9dce0; text-align: left; vertical-align: top }
-td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
-tr.published { color: #5b6470; font-style: italic } .lead { color: #5b6470 }
+body { font: 15px/1.5 system-ui, sans-serif; color: #1c1e21; max-width: 92rem; margin: 2rem auto; padding: 0 1rem }
+.lead { max-width: 60rem } .lead, tr.published { color: #5b6470 } tr.published { font-style: italic }
+.scroll { overflow-x: auto } table { border-collapse: collapse; margin: 1rem 0; font-size: 13px; line-height: 1.35 }
+th, td { padding: .3rem .35rem; border-bottom: 1px solid #d9dce0; text-align: left; vertical-align: top }
+section td:last-child { min-width: 17rem } td:first-child { min-width: 6rem }
+td.number, th.number { text-align: right; font-variant-numeric: tabular-nums }
 @media (prefers-color-scheme: dark) { body { background: #16181b; color: #e4e6e9 } th, td { border-color: #3a3f45 }
   tr.published, .lead { color: #a4acb6 } }
 """
