@@ -4,6 +4,7 @@ torchrun --nproc-per-node N tests/steps_of_ranks.py OUT
 """
 
 import sys
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from geomammut.training.step import new_learner, train_step
 
 CAPTIONS = ["a", "a red roof", "a b", "a lake beside a wood and a road to a farm", "ab", "a red roof", "b", "c"]
 KINDS = list(product(("ddp", "fsdp"), ("infonce", "focal", "siglip"), (0, 1)))
+FEW = [("ddp", "siglip", 1), ("fsdp", "infonce", 0)]  # of four processes
+HALF = [("ddp", "infonce", 0), ("fsdp", "focal", 0)]  # in bfloat16, too
 
 
 def small_model() -> Mammut:
@@ -36,7 +39,12 @@ def small_model() -> Mammut:
 
 
 def step(
-    parallel: str, contrastive: str, micro_batch: int, ranks: Ranks, out: Path | None = None
+    parallel: str,
+    contrastive: str,
+    micro_batch: int,
+    ranks: Ranks,
+    out: Path | None = None,
+    precision: str = "float32",
 ) -> tuple[dict[str, float], dict[str, Tensor]]:
     """Take two steps; return the figures of the second, and gradients and weights after it, whole.
 
@@ -52,14 +60,17 @@ def step(
             "pairs": {"a": "a", "b": "b"},
             "stages": [Stage(name="only", mix={"a": 1.0}, samples=len(CAPTIONS))],
             "batch_size": len(CAPTIONS),
-            "precision": "float32",  # no autocast: as the model is
+            "precision": precision,  # "float32": no autocast, as the model is
             "parallel": parallel,
             "micro_batch": micro_batch,
             "loss": {"contrastive": contrastive},
             "optimizer": {"average": 0.5},
         }
     )
-    learner = new_learner(small_model(), plan, ranks)
+    model = small_model()
+    if precision == "bfloat16":
+        model, batch = model.float(), replace(batch, images=batch.images.float())
+    learner = new_learner(model, plan, ranks)
     train_step(learner, batch)
     if out is not None:
         write_checkpoint(out, learner, stage=0, step=1)
@@ -80,11 +91,15 @@ def main() -> None:
     out = Path(sys.argv[1])
     torch.set_num_threads(1)
     with join_ranks(torch.device("cpu")) as ranks:
-        for kind in KINDS:
+        for kind in KINDS if ranks.count == 2 else FEW:
             resumed = out / "-".join(map(str, kind)) if kind[1] == "infonce" else None
             result = step(*kind, ranks, resumed)
             if ranks.leads:
                 torch.save(result, out / f"{'-'.join(map(str, kind))}.pt")
+        for kind in HALF:
+            figures, _ = step(*kind, ranks, precision="bfloat16")
+            if ranks.leads:
+                torch.save(figures, out / f"{'-'.join(map(str, kind))}-half.pt")
 
 
 if __name__ == "__main__":
