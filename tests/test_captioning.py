@@ -69,10 +69,13 @@ def test_mistakes_end_in_one_line(scene_pairs: Path, tmp_path: Path, monkeypatch
     file.write_text("[]")
     with pytest.raises(UserError, match="must be a JSON object"):
         eval_captioning("m", out, pairs=scene_pairs, captions=file)
+    monkeypatch.setattr("pycocoevalcap.spice.spice.__file__", str(tmp_path / "spice.py"))
+    with pytest.raises(UserError, match=r"SPICE needs stanford-corenlp-3.6.0.jar and .*; or leave --spice out"):
+        eval_captioning("m", out, pairs=scene_pairs, spice=True)
     monkeypatch.setattr(captioning, "load_model", lambda name: ColourModel())
     with pytest.raises(UserError, match="m writes no captions"):
         eval_captioning("m", out, pairs=scene_pairs)
-    monkeypatch.setitem(sys.modules, "pycocoevalcap.cider.cider", None)
+    monkeypatch.setitem(sys.modules, "pycocoevalcap.spice", None)
     with pytest.raises(UserError, match=r"pip install 'geomammut\[captioning\]'"):
         eval_captioning("m", out, pairs=scene_pairs)
     assert not out.exists()

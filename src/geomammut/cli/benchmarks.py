@@ -53,7 +53,7 @@ def benchmarks_list(seed: Seed = 0) -> None:
     from geomammut.pairs.benchmark_register import benchmarks_list
 
     for each in benchmarks_list(seed=seed):
-        typer.echo(f"{each.name}\t{each.images}\t{each.source}")
+        typer.echo(f"registered\t{each.name}\t{each.images}\t{each.source}")
     for known in known_benchmarks().values():
         typer.echo(f"\n{describe(known)}")
 

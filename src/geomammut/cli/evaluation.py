@@ -167,7 +167,7 @@ def eval_captioning(
     ] = None,
     beams: Annotated[int, typer.Option(min=1, help="Beginnings of a caption searched at a time.")] = 1,
     spice: Annotated[
-        bool, typer.Option("--spice", help="SPICE and SPIDEr, too: needs Java, fetches CoreNLP when first used.")
+        bool, typer.Option("--spice", help="SPICE and SPIDEr, too: needs Java 8 and Stanford's CoreNLP 3.6.0.")
     ] = False,
     leaks: Leaks = False,
     seed: Seed = 0,

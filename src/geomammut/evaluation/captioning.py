@@ -50,7 +50,7 @@ def eval_captioning(
         pairs: A pair set, instead of the three above.
         captions: JSON, image as the benchmark names it → its caption, in place of a model's.
         beams: How many beginnings of a caption are searched at a time.
-        spice: SPICE and SPIDEr, too: by Java, with Stanford's CoreNLP, which pycocoevalcap fetches at first use.
+        spice: SPICE and SPIDEr, too: by Java 8, with Stanford's CoreNLP 3.6.0 put into pycocoevalcap's folder.
         leaks: Also report which images are nearly ones of the pair sets that the model's records name.
         seed: Of the bootstrap.
 
@@ -63,7 +63,7 @@ def eval_captioning(
     """
     if captions is None and (annotations is None) != (images is None):
         raise UserError("give either --annotations, --images and --split, or --pairs")
-    _check_installed()
+    _check_installed(spice)
     benchmark = read_captioned(annotations, images, split, pairs)
     written = _read_captions(Path(captions), benchmark) if captions else _write_captions(model, benchmark, beams)
     metrics, by_image = caption_metrics(benchmark.captions, written)
@@ -123,26 +123,30 @@ def _tokenized(
 
 def _spice(references: Sequence[Sequence[str]], written: Sequence[str], cider: float) -> dict[str, float]:
     """Return spice (Anderson et al. 2016) and spider, its mean with CIDEr (Liu et al. 2017), times 100."""
-    from pycocoevalcap.spice.spice import Spice  # noqa: PLC0415 (an extra)
+    from pycocoevalcap.spice import spice as of_package  # noqa: PLC0415 (an extra)
 
     told, said = _tokenized(references, written)
     try:
-        spice = 100 * float(Spice().compute_score(told, said)[0])
+        spice = 100 * float(of_package.Spice().compute_score(told, said)[0])
     except (OSError, subprocess.CalledProcessError, ValueError) as error:
-        raise UserError(
-            f"SPICE does not run ({error}); it needs Java 8 and the internet once; leave --spice out"
-        ) from error
+        raise UserError(f"SPICE does not run ({error}); it needs Java 8; or leave --spice out") from error
     return {"spice": spice, "spider": (spice + cider) / 2}
 
 
-def _check_installed() -> None:
+def _check_installed(spice: bool) -> None:
     try:
-        import pycocoevalcap.cider.cider  # noqa: PLC0415 (an extra)
+        from pycocoevalcap.spice import spice as of_package  # noqa: PLC0415 (an extra)
     except ImportError as error:
         raise UserError(
             "captions are scored by pycocoevalcap; install it: pip install 'geomammut[captioning]'"
         ) from error
-    del pycocoevalcap
+    folder = Path(of_package.__file__).parent / "lib"
+    jars = [f"stanford-corenlp-3.6.0{part}.jar" for part in ("", "-models")]
+    if spice and not all((folder / jar).is_file() for jar in jars):
+        # The package would fetch them over plain http, and run what came.
+        raise UserError(
+            f"SPICE needs {' and '.join(jars)} in {folder}, from Stanford's CoreNLP 3.6.0; or leave --spice out"
+        )
 
 
 def _write_captions(model: str, benchmark: CaptionedImages, beams: int) -> list[str]:
