@@ -1,7 +1,6 @@
 """Segmentation: masks read right, measures by their definition, the verb on images that the test makes."""
 
 import json
-import time
 from pathlib import Path
 
 import numpy as np
@@ -229,18 +228,6 @@ def test_mistakes_in_classes_are_named(tmp_path: Path) -> None:
     file.write_text("{")
     with pytest.raises(UserError, match="not JSON"):
         read_mask_classes(file)
-
-
-def test_forty_windows_take_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segmentation, "load_model", lambda name: ColourModel())
-    for folder in ("images", "masks"):
-        (tmp_path / folder).mkdir()
-        for number in range(40):
-            Image.new("RGB", (256, 256), "#3C1098").save(tmp_path / folder / f"{number}.png")
-    (tmp_path / "classes.json").write_text(json.dumps(CLASSES))
-    start = time.perf_counter()
-    run(tmp_path)
-    assert time.perf_counter() - start < 15
 
 
 def test_dubai(shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
