@@ -304,7 +304,9 @@ def test_training_leftovers_are_read_as_weights_and_nothing_else(tmp_path: Path)
 
 def test_what_openmammut_has_not_is_told(tmp_path: Path) -> None:
     save_model(small_model(pool="attention"), tmp_path / "ours")
-    with pytest.raises(UserError, match="no class token, attention pooling, masked pads, cross-attention every 2 of 3 layers, another"):
+    with pytest.raises(
+        UserError, match="no class token, attention pooling, masked pads, cross-attention every 2 of 3 layers, another"
+    ):
         model_export(str(tmp_path / "ours"), tmp_path / "open")
     assert not (tmp_path / "open").exists()
 
