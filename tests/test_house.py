@@ -139,11 +139,20 @@ def test_a_room_loads_nothing_by_itself(room: str) -> None:
 def test_every_library_is_declared() -> None:
     """A fresh set-up has what pyproject.toml names; what came along with another package may go away."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    declared = {re.split(r"[\[<>=~! ]", line)[0].lower().replace("-", "_") for line in project["dependencies"]}
     import_names = {"open_clip_torch": "open_clip", "google_genai": "google", "pillow": "pil"}
-    known = {import_names.get(name, name) for name in declared} | set(sys.stdlib_module_names) | {"geomammut"}
+
+    def names(lines: list[str]) -> set[str]:
+        declared = {re.split(r"[\[<>=~! ]", line)[0].lower().replace("-", "_") for line in lines}
+        return {import_names.get(name, name) for name in declared}
+
+    known = names(project["dependencies"]) | set(sys.stdlib_module_names) | {"geomammut"}
+    extras = {
+        name for extra, lines in project["optional-dependencies"].items() if extra != "test" for name in names(lines)
+    }
+    at_top = {name.split(".")[0] for path in MODULES.values() for name in imported(path, at_top=True)}
     used = {name.split(".")[0] for path in MODULES.values() for name in imported(path)}
-    assert {name for name in used if name.lower() not in known} == set()
+    assert {name for name in at_top if name.lower() not in known} == set()
+    assert {name for name in used if name.lower() not in known | extras} == set()
 
 
 def test_constraints_are_names_and_versions() -> None:
