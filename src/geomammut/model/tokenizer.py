@@ -76,9 +76,8 @@ class Tokenizer:
     def __call__(self, texts: Sequence[str]) -> Tensor:
         """Return ids [B, context_length]."""
         rows = torch.full((len(texts), self.context_length), self.pad, dtype=torch.long)
-        room = self.context_length - 2
-        for row, encoding in zip(rows, self.encoder.encode_batch(list(texts), add_special_tokens=False), strict=True):
-            ids = [self.start, *encoding.ids[:room], self.end]
+        for row, own in zip(rows, self._encode(list(texts)), strict=True):
+            ids = [self.start, *own[: self.context_length - 2], self.end]
             row[: len(ids)] = torch.tensor(ids)
         return rows
 
@@ -87,8 +86,19 @@ class Tokenizer:
         texts = []
         for row in tokens.tolist():
             ids = row[: row.index(self.end)] if self.end in row else row
-            texts.append(self.encoder.decode([token for token in ids if token not in (self.start, self.pad)]))
+            texts.append(self._decode([token for token in ids if token not in self._silent]))
         return texts
+
+    @property
+    def _silent(self) -> set[int]:
+        """What stands before the end token and is no part of the text."""
+        return {self.start, self.pad}
+
+    def _encode(self, texts: list[str]) -> list[list[int]]:
+        return [encoding.ids for encoding in self.encoder.encode_batch(texts, add_special_tokens=False)]
+
+    def _decode(self, ids: list[int]) -> str:
+        return str(self.encoder.decode(ids))
 
 
 class ClipTokenizer(Tokenizer):
@@ -110,16 +120,15 @@ class ClipTokenizer(Tokenizer):
     def write(self, path: Path) -> None:
         """Write nothing: the configuration names it."""
 
-    def __call__(self, texts: Sequence[str]) -> Tensor:
-        ids: Tensor = self.clip(list(texts))
-        return ids
+    @property
+    def _silent(self) -> set[int]:
+        return {self.start}
 
-    def decode(self, tokens: Tensor) -> list[str]:
-        texts = []
-        for row in tokens.tolist():
-            ids = row[: row.index(self.end)] if self.end in row else row
-            texts.append(self.clip.decode([token for token in ids if token != self.start]).strip())
-        return texts
+    def _encode(self, texts: list[str]) -> list[list[int]]:
+        return [self.clip.encode(text) for text in texts]
+
+    def _decode(self, ids: list[int]) -> str:
+        return str(self.clip.decode(ids)).strip()
 
 
 class SentencePieceTokenizer(Tokenizer):
@@ -152,19 +161,12 @@ class SentencePieceTokenizer(Tokenizer):
         with whole_file(path) as partial:
             partial.write_bytes(self.model)
 
-    def __call__(self, texts: Sequence[str]) -> Tensor:
-        rows = torch.full((len(texts), self.context_length), self.pad, dtype=torch.long)
-        for row, pieces in zip(rows, self.pieces.encode(list(texts)), strict=True):
-            ids = [self.start, *pieces[: self.context_length - 2], self.end]
-            row[: len(ids)] = torch.tensor(ids)
-        return rows
+    def _encode(self, texts: list[str]) -> list[list[int]]:
+        ids: list[list[int]] = self.pieces.encode(texts)
+        return ids
 
-    def decode(self, tokens: Tensor) -> list[str]:
-        texts = []
-        for row in tokens.tolist():
-            ids = row[: row.index(self.end)] if self.end in row else row
-            texts.append(self.pieces.decode([token for token in ids if token not in (self.start, self.pad)]))
-        return texts
+    def _decode(self, ids: list[int]) -> str:
+        return str(self.pieces.decode(ids))
 
 
 def named_tokenizer(name: str, context_length: int) -> Tokenizer:
