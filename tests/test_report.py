@@ -188,7 +188,8 @@ def measure(out: Path) -> None:
     for name, method in (("attention", "attention"), ("sao", "sao"), ("round", "sao")):
         where = results / f"segmentation-{name}.json"
         classes = out / "place" / "classes.json"
-        eval_segmentation(model, heldout / "images", heldout / "masks", classes, where, method=method)  # type: ignore[arg-type]
+        given = {"masks": heldout / "masks", "classes": classes, "method": method}
+        eval_segmentation(model, heldout / "images", where, **given)  # type: ignore[arg-type]
     for stem in ("w0", "w2"):
         for name in ("sao", "round"):
             image = heldout / "images" / f"{stem}.tif"
