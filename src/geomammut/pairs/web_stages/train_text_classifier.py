@@ -23,7 +23,6 @@ TEXT_COLUMNS = ("captions", "caption", "text", "alt_text", "alt", "title", "desc
 HELD_OUT = 5  # one text of as many chooses the threshold instead of training
 FEWEST = 100  # texts of each side
 L2 = 1e-6
-csv.field_size_limit(1 << 24)
 
 
 def web_train_text_classifier(
