@@ -1,5 +1,6 @@
 """Progress of long work, on stderr."""
 
+import os
 from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
@@ -16,7 +17,8 @@ from rich.progress import (
 
 Item = TypeVar("Item")
 
-console = Console(stderr=True)
+# Of the processes that `torchrun` starts, the first tells for all.
+console = Console(stderr=True, quiet=os.environ.get("RANK", "0") != "0")
 
 
 def progress_bar() -> Progress:

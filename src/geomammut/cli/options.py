@@ -1,5 +1,6 @@
 """What the verbs of the command line share: their common options, and how some words are read."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -67,7 +68,9 @@ class ManyPaths(TyperCommand):
 
 
 def print_path(path: Path) -> None:
-    typer.echo(str(path))
+    """Print what was made: once, however many processes of `torchrun` made it."""
+    if os.environ.get("RANK", "0") == "0":
+        typer.echo(str(path))
 
 
 def print_metrics(results: dict[str, Any], out: Path) -> None:
