@@ -62,11 +62,8 @@ class RunLog:
 
 
 @contextlib.contextmanager
-def stage_progress(name: str, steps: int, first: int, *, shown: bool) -> Iterator[Callable[[dict[str, float]], None]]:
+def stage_progress(name: str, steps: int, first: int) -> Iterator[Callable[[dict[str, float]], None]]:
     """Yield what advances a bar by a step, given its figures."""
-    if not shown:
-        yield lambda figures: None
-        return
     with progress_bar() as bar:
         task = bar.add_task(f"train {name}", total=steps, completed=first)
 

@@ -119,7 +119,7 @@ class _Run:
         learner, plan, ranks = self.learner, self.learner.plan, self.learner.ranks
         loader = self._loader(index, stage)
         share_of_ceiling = self._share_of_ceiling() if first < len(loader) else 0.0
-        with stage_progress(stage.name, len(loader), first, shown=ranks.leads) as tick:
+        with stage_progress(stage.name, len(loader), first) as tick:
             before = time.perf_counter()
             for number, batch in enumerate(loader.batches(first), first):
                 set_rate(learner.optimizer, stage.lr_scale * learning_rate(plan.optimizer, number, len(loader)))
@@ -173,7 +173,8 @@ class _Run:
         """Return which share of the processes' matrix-product ceiling one sample a second takes."""
         learner, plan = self.learner, self.learner.plan
         model, device = learner.model, learner.model.device
-        captions = [own[0] for pairs in self.sets.values() for own in pairs.captions[:_SAMPLED_CAPTIONS]]
+        sampled = [pairs.table["captions"][:_SAMPLED_CAPTIONS].to_pylist() for pairs in self.sets.values()]
+        captions = [own[0] for of_set in sampled for own in of_set]
         flops = training_flops(
             model.config,
             patches=round(model.config.vision.grid**2 * (1 - plan.patch_dropout)),
@@ -194,11 +195,12 @@ class _Run:
         assert plan.evaluate is not None
         pairs, model = self.sets[plan.evaluate.pairs], learner.model
         count = min(plan.evaluate.images, len(pairs))
+        captions = pairs.table["captions"][:count].to_pylist()
         found = []
         for start in range(0, count, plan.batch_size):
             rows = range(start, min(count, start + plan.batch_size))
             images = torch.stack([model.preprocess(pairs.read_picture(row)) for row in rows])
-            tokens = model.tokenizer([pairs.captions[row][0] for row in rows])
+            tokens = model.tokenizer([captions[row][0] for row in rows])
             with learner.autocast():
                 found.append(learner.passing(images.to(model.device), tokens.to(model.device), captions=False))
         numbers = np.arange(count)
