@@ -30,7 +30,8 @@ ROOMS = {
     "training": {"landmarks", "imagery", "pairs", "model"},
     "evaluation": {"landmarks", "imagery", "pairs", "model", "training"},
     "localization": {"landmarks", "imagery", "pairs", "model", "training", "evaluation"},
-    "demo": {"landmarks", "imagery", "pairs", "model", "training", "evaluation", "localization"},
+    "search": {"landmarks", "imagery", "pairs", "model", "training", "evaluation", "localization"},
+    "demo": {"landmarks", "imagery", "pairs", "model", "training", "evaluation", "localization", "search"},
 }
 COMMON = {"errors", "files", "markup", "pictures", "progress"}  # what every room stands on
 # `pairs web --classifier MODEL` loads a model or a classifier when it is asked for one, and only then.
