@@ -219,6 +219,15 @@ class PairSet:
         """The visible landmarks, a list a pair (empty where none were recorded)."""
         return [json.loads(text) if text else [] for text in self.table["landmarks"].to_pylist()]
 
+    def captions_of(self, index: int) -> list[str]:
+        """Return the captions of one pair; many pairs as Python lists would take five times the table's memory."""
+        return list(self.table["captions"][index].as_py())
+
+    def landmarks_of(self, index: int) -> list[dict[str, Any]]:
+        """Return the visible landmarks of one pair."""
+        text = self.table["landmarks"][index].as_py()
+        return list(json.loads(text)) if text else []
+
     def read_jpegs(self, indices: Sequence[int]) -> list[bytes]:
         """Return the encoded images at `indices`, in their order."""
         images = []

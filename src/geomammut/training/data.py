@@ -51,14 +51,35 @@ class Batch:
         return Batch(self.images[rows], self.captions[rows], self.landmarks[rows], self.sources[rows], *looks)
 
 
+@dataclass(frozen=True)
+class SampleOrder:
+    """Which pair each draw takes; six bytes a draw, so that hundreds of millions can be drawn.
+
+    Attributes:
+        names: The pair sets.
+        sets: [n], of each draw, the number of its set in `names`.
+        indices: [n], and its pair there.
+    """
+
+    names: tuple[str, ...]
+    sets: NDArray[np.int16]
+    indices: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.sets)
+
+    def __getitem__(self, place: int) -> tuple[str, int]:
+        return self.names[self.sets[place]], int(self.indices[place])
+
+
 def sample_order(
     sizes: Mapping[str, int],
     mix: Mapping[str, float],
     samples: int,
     seed: int,
     shards: Mapping[str, Sequence[NDArray[np.int64]]] | None = None,
-) -> list[tuple[str, int]]:
-    """Return which pair each of `samples` draws takes: (set, index).
+) -> SampleOrder:
+    """Return which pair each of `samples` draws takes.
 
     Each draw picks a set by its weight; a set's own draws run through it in epochs, each freshly shuffled,
     so that no pair is seen twice before all are seen once. Of a set in `shards` (the rows of each of its shards),
@@ -68,15 +89,14 @@ def sample_order(
     names = list(mix)
     weights = np.array([mix[name] for name in names], dtype=np.float64)
     picks = generator.choice(len(names), size=samples, p=weights / weights.sum())
-    order: list[tuple[str, int]] = [("", 0)] * samples
+    taken = np.zeros(samples, np.int32)
     for number, name in enumerate(names):
         places = np.flatnonzero(picks == number)
         epochs = -(-len(places) // sizes[name]) if len(places) else 0
         own = (shards or {}).get(name) or [np.arange(sizes[name])]
         indices = np.concatenate([_epoch(own, generator) for _ in range(epochs)] or [np.empty(0, int)])
-        for place, index in zip(places, indices, strict=False):
-            order[place] = (name, int(index))
-    return order
+        taken[places] = indices[: len(places)]
+    return SampleOrder(tuple(names), picks.astype(np.int16), taken)
 
 
 def _epoch(shards: Sequence[NDArray[np.int64]], generator: np.random.Generator) -> NDArray[np.int64]:
@@ -110,7 +130,7 @@ class BatchLoader:
     def __init__(
         self,
         sets: Mapping[str, PairSet],
-        order: list[tuple[str, int]],
+        order: SampleOrder,
         *,
         batch_size: int,
         seed: int,
@@ -130,8 +150,6 @@ class BatchLoader:
         self.patches = patches
         self.crop_positions = crop_positions
         self.corrupt: Counter[str] = Counter()
-        self._captions = {name: pair_set.captions for name, pair_set in sets.items()}
-        self._landmarks = {name: pair_set.landmarks for name, pair_set in sets.items()}
 
     def __len__(self) -> int:
         return len(self.order) // self.batch_size
@@ -190,7 +208,7 @@ class BatchLoader:
         generator = np.random.default_rng((self.seed, place))
         for attempt in range(100):
             name, index = self.order[(place + attempt * self.batch_size) % len(self.order)]
-            captions = self._captions[name][index]
+            captions = self.sets[name].captions_of(index)
             caption = captions[generator.integers(len(captions))]
             try:
                 pixels = self.augment(self.sets[name].read_jpegs([index])[0], caption, generator)
@@ -199,7 +217,7 @@ class BatchLoader:
                 logger.warning("pair %s of %s is corrupt and is replaced: %s", index, name, str(error).splitlines()[0])
                 continue
             self.augment.normalize(pixels, image)
-            return _Sample(caption, self._landmarks[name][index], name)
+            return _Sample(caption, self.sets[name].landmarks_of(index), name)
         raise UserError(f"100 pairs in a row cannot be decoded; run `geomammut pairs check` on {', '.join(self.sets)}")
 
 
