@@ -4,7 +4,7 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: demo test check clean .venv
+.PHONY: demo test check docs clean .venv
 
 demo: .venv
 	$(BIN)/geomammut demo $(ARGS)
@@ -17,8 +17,14 @@ check: .venv
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict src
 
+# The command line's page is written by Typer; a broken link or a missing reference ends the build.
+docs: .venv
+	$(BIN)/typer geomammut.cli utils docs --name geomammut --title "Command line" --output docs/reference/commands.md >/dev/null
+	$(BIN)/zensical build --clean --strict
+	@echo "to read it: $(PYTHON) -m http.server -d site, then http://localhost:8000"
+
 clean:
-	rm -rf .venv demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv demo site docs/reference/commands.md .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv: .venv/.ready
@@ -29,7 +35,7 @@ INSTALL_VENV := $(AS_ROOT) apt-get -qq update && $(AS_ROOT) apt-get -qq install 
 
 # .ready is younger than what it was made from; .unfinished is left by a set-up that was interrupted,
 # and the next one then starts from nothing.
-.venv/.ready: pyproject.toml constraints.txt
+.venv/.ready: pyproject.toml constraints.txt hatch_build.py
 	@command -v $(PYTHON) >/dev/null || { echo "error: no $(PYTHON) here; install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3" >&2; exit 2; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $$($(PYTHON) --version 2>&1) is too old; GeoMaMMUT needs 3.11 or newer: make PYTHON=/path/to/python3" >&2; exit 2; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { $(INSTALL_VENV); } || { echo "error: $(PYTHON) has no venv module; install it first: apt-get install python3-venv" >&2; exit 2; }
