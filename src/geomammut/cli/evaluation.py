@@ -7,6 +7,17 @@ import typer
 
 from geomammut.cli.options import ModelName, Results, Seed, Window, print_metrics, print_path
 
+Annotations = Annotated[
+    Path | None, typer.Option(help="Captions in Karpathy's JSON layout.", exists=True, show_default=False)
+]
+CaptionedFolder = Annotated[
+    Path | None, typer.Option(help="Folder of its images.", exists=True, file_okay=False, show_default=False)
+]
+CaptionedSplit = Annotated[str | None, typer.Option(help="train, val or test.", show_default=False)]
+CaptionedPairs = Annotated[
+    Path | None,
+    typer.Option(help="A pair set, instead of the three.", exists=True, file_okay=False, show_default=False),
+]
 KnownBenchmark = Annotated[
     str | None,
     typer.Option(help="Which it is, by `benchmarks list`: its counts are checked.", show_default=False),
@@ -35,12 +46,10 @@ Leaks = Annotated[
 def eval_retrieval(
     model: ModelName,
     out: Results,
-    annotations: Annotated[Path | None, typer.Option(help="Captions in Karpathy's JSON layout.", exists=True)] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder of its images.", exists=True, file_okay=False)] = None,
-    split: Annotated[str | None, typer.Option(help="train, val or test.")] = None,
-    pairs: Annotated[
-        Path | None, typer.Option(help="A pair set, instead of the three.", exists=True, file_okay=False)
-    ] = None,
+    annotations: Annotations = None,
+    images: CaptionedFolder = None,
+    split: CaptionedSplit = None,
+    pairs: CaptionedPairs = None,
     benchmark: KnownBenchmark = None,
     subset: Subset = False,
     protocol: Annotated[
@@ -86,7 +95,10 @@ def eval_retrieval(
 
 def eval_classification(
     model: ModelName,
-    images: Annotated[Path, typer.Option(help="A folder of folders, one a class.", exists=True, file_okay=False)],
+    images: Annotated[
+        Path,
+        typer.Option(help="A folder of folders, one a class; or a CSV table: filepath,label.", exists=True),
+    ],
     out: Results,
     prompts: Annotated[
         str, typer.Option(help="recipe, skyscript, remoteclip, openai80, or a file of one template a line.")
@@ -145,17 +157,12 @@ def eval_classification(
 def eval_captioning(
     model: ModelName,
     out: Results,
-    annotations: Annotated[
-        Path | None, typer.Option(help="Captions in Karpathy's JSON layout.", exists=True, show_default=False)
-    ] = None,
-    images: Annotated[
-        Path | None, typer.Option(help="Folder of its images.", exists=True, file_okay=False, show_default=False)
-    ] = None,
-    split: Annotated[str | None, typer.Option(help="train, val or test.", show_default=False)] = None,
-    pairs: Annotated[
-        Path | None,
-        typer.Option(help="A pair set, instead of the three.", exists=True, file_okay=False, show_default=False),
-    ] = None,
+    annotations: Annotations = None,
+    images: CaptionedFolder = None,
+    split: CaptionedSplit = None,
+    pairs: CaptionedPairs = None,
+    benchmark: KnownBenchmark = None,
+    subset: Subset = False,
     captions: Annotated[
         Path | None,
         typer.Option(
@@ -188,6 +195,8 @@ def eval_captioning(
         images=images,
         split=split,
         pairs=pairs,
+        benchmark=benchmark,
+        subset=subset,
         captions=captions,
         beams=beams,
         spice=spice,

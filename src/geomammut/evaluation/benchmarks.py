@@ -25,7 +25,7 @@ class Benchmark:
         about: What its images show.
         home: Where its owner publishes it.
         licence: As its owner states it.
-        layout: `karpathy`, `folders` or `masks`.
+        layout: `karpathy`; `folders`, `table` or `boxes` (classification); `masks`.
         expects: The files as they come.
         images: How many were published, by split; `all` where it has none.
         captions: Likewise.
@@ -34,6 +34,7 @@ class Benchmark:
         find: Glob of the images in a tree of images and masks.
         mask: What in an image's path to replace by what to get its mask's.
         ignore: Mask values that do not count.
+        members: Split → the names of its images, or the file in the tree that lists them, where no folder tells.
     """
 
     name: str
@@ -42,7 +43,7 @@ class Benchmark:
     about: str
     home: str
     licence: str
-    layout: Literal["karpathy", "folders", "masks"]
+    layout: Literal["karpathy", "folders", "table", "boxes", "masks"]
     expects: str
     images: Mapping[str, int]
     captions: Mapping[str, int] = field(default_factory=dict)
@@ -51,6 +52,7 @@ class Benchmark:
     find: str = ""
     mask: Mapping[str, str] = field(default_factory=dict)
     ignore: tuple[int | str, ...] = ()
+    members: Mapping[str, str | list[str]] = field(default_factory=dict)
 
 
 @cache

@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from geomammut.errors import UserError
+from geomammut.evaluation.benchmarks import check_counts, find_benchmark
 from geomammut.evaluation.images import image_files
 from geomammut.pairs.benchmark import KarpathyEntry, find_image, read_karpathy
 from geomammut.pairs.pair_set import PairSet
@@ -28,15 +30,40 @@ class CaptionedImages:
 
 
 def read_captioned(
-    annotations: Path | None, images: Path | None, split: str | None, pairs: Path | None
-) -> CaptionedImages:
-    """Read one split of annotations in Karpathy's layout with a folder of images, or a pair set.
+    annotations: Path | None,
+    images: Path | None,
+    split: str | None,
+    pairs: Path | CaptionedImages | None,
+    *,
+    images_needed: bool,
+    benchmark: str | None,
+    subset: bool,
+) -> tuple[CaptionedImages, str, dict[str, Any] | None]:
+    """Read one split of annotations with a folder of images, or a pair set; and check a known benchmark's counts.
 
     Without `images`, the annotations' captions can be had, but no image read.
+
+    Returns:
+        The images, what to call the benchmark, and what `check_counts` says of a known one.
 
     Raises:
         UserError: Something is missing or broken; every missing image is one too many.
     """
+    if images_needed and (annotations is None) != (images is None):
+        raise UserError("give either --annotations, --images and --split, or --pairs")
+    if benchmark is None and subset:
+        raise UserError("--subset is of a known benchmark; name it with --benchmark")
+    known = None if benchmark is None else find_benchmark(benchmark, "retrieval")
+    found = pairs if isinstance(pairs, CaptionedImages) else _read(annotations, images, split, pairs)
+    if known is None:
+        return found, found.title, None
+    extra = unnamed_images(Path(annotations), Path(images)) if annotations and images else ()
+    captions = sum(map(len, found.captions))
+    published = check_counts(known, len(found.names), split=split, captions=captions, extra=extra, subset=subset)
+    return found, known.name, published
+
+
+def _read(annotations: Path | None, images: Path | None, split: str | None, pairs: Path | None) -> CaptionedImages:
     if pairs is not None and annotations is None and images is None:
         pair_set = PairSet(Path(pairs))
         found = CaptionedImages(

@@ -32,7 +32,9 @@ def eval_captioning(
     annotations: Path | None = None,
     images: Path | None = None,
     split: str | None = None,
-    pairs: Path | None = None,
+    pairs: Path | CaptionedImages | None = None,
+    benchmark: str | None = None,
+    subset: bool = False,
     captions: Path | None = None,
     beams: int = 1,
     spice: bool = False,
@@ -47,7 +49,9 @@ def eval_captioning(
         annotations: Captions in Karpathy's JSON layout; with `images` and `split`.
         images: Folder of the images that the annotations name; not needed where captions are given.
         split: "test", "val", …
-        pairs: A pair set, instead of the three above.
+        pairs: A pair set, or images of a dataset in memory (`captioned_images`), instead of the three above.
+        benchmark: Which it is (`benchmarks list`), for the counts to check.
+        subset: Measure, with a note, though counts are not those published.
         captions: JSON, image as the benchmark names it → its caption, in place of a model's.
         beams: How many beginnings of a caption are searched at a time.
         spice: SPICE and SPIDEr, too: by Java 8, with Stanford's CoreNLP 3.6.0 put into pycocoevalcap's folder.
@@ -61,26 +65,27 @@ def eval_captioning(
     Raises:
         UserError: Something given is missing or broken; the model writes no captions; pycocoevalcap is not installed.
     """
-    if captions is None and (annotations is None) != (images is None):
-        raise UserError("give either --annotations, --images and --split, or --pairs")
     _check_installed(spice)
-    benchmark = read_captioned(annotations, images, split, pairs)
-    written = _read_captions(Path(captions), benchmark) if captions else _write_captions(model, benchmark, beams)
-    metrics, by_image = caption_metrics(benchmark.captions, written)
+    found, title, published = read_captioned(
+        annotations, images, split, pairs, images_needed=captions is None, benchmark=benchmark, subset=subset
+    )
+    written = _read_captions(Path(captions), found) if captions else _write_captions(model, found, beams)
+    metrics, by_image = caption_metrics(found.captions, written)
     if spice:
-        metrics |= _spice(benchmark.captions, written, metrics["cider"])
+        metrics |= _spice(found.captions, written, metrics["cider"])
     return write_results(
         Path(out),
         model=model,
-        benchmark=benchmark.title,
+        benchmark=title,
         protocol="captioning, words in lower case without punctuation" + (f", {beams} beams" if beams > 1 else ""),
-        counts={"images": len(written), "texts": sum(map(len, benchmark.captions))},
+        counts={"images": len(written), "texts": sum(map(len, found.captions))},
         metrics=metrics,
         intervals=bootstrap_intervals(
             len(written), lambda drawn: {"cider": 100 * float((by_image * drawn).mean())}, seed=seed
         ),
-        leaks=leak_report(model, benchmark.names, benchmark.read) if leaks and captions is None else None,
-        captions=dict(zip(benchmark.names, written, strict=True)),
+        published=published,
+        leaks=leak_report(model, found.names, found.read) if leaks and captions is None else None,
+        captions=dict(zip(found.names, written, strict=True)),
         seed=seed,
     )
 

@@ -1,6 +1,5 @@
 """Zero-shot classification of a folder per class (DESIGN §5)."""
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geomammut.errors import UserError
-from geomammut.evaluation.benchmarks import check_counts, find_benchmark
 from geomammut.evaluation.confusion_picture import write_confusion_picture
-from geomammut.evaluation.datasets import LabelledImages, read_class_folders
-from geomammut.evaluation.embeddings import EmbeddingCache, encode_images, read_embeddings
+from geomammut.evaluation.embeddings import EmbeddingCache, encode_images, read_both_embeddings
 from geomammut.evaluation.intervals import bootstrap_intervals
+from geomammut.evaluation.labelled import LabelledImages, read_labelled
 from geomammut.evaluation.leaks import leak_report
 from geomammut.evaluation.prompts import class_embeddings, read_classnames, templates, words
 from geomammut.evaluation.results import write_results
@@ -41,11 +39,12 @@ def eval_classification(
     leaks: bool = False,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Measure zero-shot classification on a folder of one folder per class, and write the results.
+    """Measure zero-shot classification of images in a folder per class, and write the results.
 
     Args:
         model: What `load_model` takes; with embeddings given, what to call the system that made them.
-        images: The folder.
+        images: The folder; or a CSV table of `filepath` and `label`; or a known benchmark in its owner's layout; or
+            a dataset in memory (`labelled_images`).
         out: The results' JSON file; the confusion is drawn beside it, in `…-confusion.png`.
         prompts: `recipe`, `skyscript`, `remoteclip`, `openai80`, or a file of one template a line.
         classnames: JSON, folder name → class name or list of names; by default the words in folder names.
@@ -68,29 +67,24 @@ def eval_classification(
     Raises:
         UserError: Something given is missing or broken; an empty class folder or a broken image, too.
     """
-    if benchmark is None and (split is not None or subset):
-        raise UserError("--split and --subset are of a known benchmark; name it with --benchmark")
-    if (image_embeddings is None) != (text_embeddings is None):
-        raise UserError("--image-embeddings and --text-embeddings go together; give both")
-    known = None if benchmark is None else find_benchmark(benchmark, "classification")
-    found = images if isinstance(images, LabelledImages) else read_class_folders(Path(images))
+    found, title, published = read_labelled(images, benchmark, split, subset)
     folders = found.classes
-    sizes = Counter(folders[index] for index in found.truth)
-    published = known and check_counts(known, len(found.names), split=split, classes=sizes, subset=subset)
     unseen = _read_holdout(Path(holdout), folders) if holdout else None
     names = read_classnames(Path(classnames), folders) if classnames else [[words(name)] for name in folders]
     sentences = templates(prompts)
-    if image_embeddings and text_embeddings:
-        of_images = read_embeddings(Path(image_embeddings), len(found.names), "one an image, by folder and name")
-        of_classes = read_embeddings(Path(text_embeddings), len(folders), "one a class, by folder")
-        if of_images.shape[1] != of_classes.shape[1]:
-            raise UserError(f"{image_embeddings} and {text_embeddings} hold embeddings of different lengths")
+    dumped = read_both_embeddings(
+        image_embeddings,
+        text_embeddings,
+        (len(found.names), len(folders)),
+        ("one an image, by folder and name", "one a class, by folder"),
+    )
+    if dumped:
+        of_images, of_classes = dumped
     else:
         loaded = load_model(model)
         of_classes = class_embeddings(loaded, names, sentences)
-        of_images = encode_images(
-            loaded, found.read, found.names, EmbeddingCache(Path(cache), loaded) if cache else None
-        )
+        kept = EmbeddingCache(Path(cache), loaded) if cache else None
+        of_images = encode_images(loaded, found.read, found.names, kept)
     truth = np.array(found.truth)
     hits, confusion = classification_hits(of_images @ of_classes.T, found.truth)
     picture = Path(out).with_name(f"{Path(out).stem}-confusion.png")
@@ -106,7 +100,7 @@ def eval_classification(
     return write_results(
         Path(out),
         model=model,
-        benchmark=known.name if known else found.title,
+        benchmark=title,
         protocol=f"zero-shot, prompts {prompts}",
         counts={"images": len(found.names), "classes": len(folders), "templates": len(sentences)},
         metrics=_means(hits),
@@ -114,7 +108,7 @@ def eval_classification(
             len(truth), lambda drawn: _means({name: hit * drawn for name, hit in hits.items()}), seed=seed
         ),
         published=published,
-        leaks=leak_report(model, found.names, found.read) if leaks and not image_embeddings else None,
+        leaks=leak_report(model, found.names, found.read) if leaks and not dumped else None,
         per_class={
             folder: round(100 * float(row[index] / row.sum()), 4)
             for index, (folder, row) in enumerate(zip(folders, confusion, strict=True))

@@ -180,6 +180,33 @@ def _encode_texts(model: VisionLanguageModel, texts: Sequence[str]) -> Tensor:
     return torch.cat([model.encode_text(texts[first : first + _TEXTS_AT_ONCE]).float().cpu() for first in starts])
 
 
+def read_both_embeddings(
+    images: Path | None, texts: Path | None, rows: tuple[int, int], what: tuple[str, str]
+) -> tuple[Tensor, Tensor] | None:
+    """Read another system's embeddings of images and texts, where both are given; None where neither is.
+
+    Args:
+        images: An .npy file.
+        texts: An .npy file.
+        rows: How many each must hold.
+        what: What a row of each stands for, in what order, for a message.
+
+    Raises:
+        UserError: Only one is given, one is not as `read_embeddings` wants it, or they are of different lengths.
+    """
+    if (images is None) != (texts is None):
+        raise UserError("--image-embeddings and --text-embeddings go together; give both")
+    if images is None or texts is None:
+        return None
+    of_images, of_texts = (read_embeddings(Path(p), n, w) for p, n, w in zip((images, texts), rows, what, strict=True))
+    if of_images.shape[1] != of_texts.shape[1]:
+        raise UserError(
+            f"{images} has {of_images.shape[1]} numbers a row, {texts} {of_texts.shape[1]}; "
+            "images and texts must be embedded in one space"
+        )
+    return of_images, of_texts
+
+
 def read_embeddings(path: Path, rows: int, what: str) -> Tensor:
     """Read embeddings that another system made: an .npy file of numbers [rows, E].
 

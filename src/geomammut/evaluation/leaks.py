@@ -18,7 +18,7 @@ from geomammut.pairs.known_pictures import file_of, of_pair_set, read_known
 from geomammut.pairs.pair_set import PairSet
 from geomammut.pairs.web_stages.duplicates import near_known
 from geomammut.pairs.web_stages.fingerprints import fingerprint
-from geomammut.pairs.web_stages.leakage import LEAK, LEAK_BANDS, LEAK_SKETCHES_APART
+from geomammut.pairs.web_stages.leakage import LEAKS
 from geomammut.pictures import open_picture
 from geomammut.progress import track
 
@@ -124,9 +124,7 @@ def _near(known_files: Sequence[Path], names: Sequence[str], read: Callable[[int
         prints = list(track(made, "looking for leaks", len(names)))
     pictures = daft.from_pydict({"row": list(range(len(names))), "fingerprint": prints})
     known = read_known(known_files)
-    near = near_known(
-        pictures, known.select("number", "fingerprint"), least=LEAK, count=LEAK_BANDS, apart=LEAK_SKETCHES_APART
-    )
+    near = near_known(pictures, known.select("number", "fingerprint"), LEAKS)
     found = near.join(known.select("number", "image"), on="number").to_pylist()
     return [{**leak, "name": names[leak["row"]]} for leak in found]
 

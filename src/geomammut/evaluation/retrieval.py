@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geomammut.errors import UserError
-from geomammut.evaluation.benchmarks import check_counts, find_benchmark
-from geomammut.evaluation.captioned import CaptionedImages, read_captioned, unnamed_images
-from geomammut.evaluation.embeddings import EmbeddingCache, encode_images, encode_texts, read_embeddings
+from geomammut.evaluation.captioned import CaptionedImages, read_captioned
+from geomammut.evaluation.embeddings import EmbeddingCache, encode_images, encode_texts, read_both_embeddings
 from geomammut.evaluation.intervals import bootstrap_intervals
 from geomammut.evaluation.leaks import leak_report
 from geomammut.evaluation.ranks import Ranks, rank
@@ -68,25 +67,20 @@ def eval_retrieval(
     """
     if protocol not in ("instance", "skyscript"):
         raise UserError(f"no protocol {protocol!r}: choose instance or skyscript")
-    if (image_embeddings is None) != (text_embeddings is None):
-        raise UserError("--image-embeddings and --text-embeddings go together; give both")
-    if image_embeddings is None and (annotations is None) != (images is None):
-        raise UserError("give either --annotations, --images and --split, or --pairs")
-    if benchmark is None and subset:
-        raise UserError("--subset is of a known benchmark; name it with --benchmark")
-    known = None if benchmark is None else find_benchmark(benchmark, "retrieval")
-    found = pairs if isinstance(pairs, CaptionedImages) else read_captioned(annotations, images, split, pairs)
-    published = known and check_counts(
-        known,
-        len(found.names),
-        split=split,
-        captions=sum(map(len, found.captions)),
-        extra=unnamed_images(Path(annotations), Path(images)) if annotations and images else (),
-        subset=subset,
+    needed = image_embeddings is None and text_embeddings is None
+    found, title, published = read_captioned(
+        annotations, images, split, pairs, images_needed=needed, benchmark=benchmark, subset=subset
     )
     texts, right = protocol_pairs(found.captions, protocol)
-    if image_embeddings and text_embeddings:
-        of_images, of_texts = _read_both(Path(image_embeddings), Path(text_embeddings), found, texts, protocol)
+    every = "every caption, image after image" if protocol == "instance" else "every distinct caption, as first met"
+    dumped = read_both_embeddings(
+        image_embeddings,
+        text_embeddings,
+        (len(found.names), len(texts)),
+        (f"one for each image of {found.title}, in its order", f"{every}, for the protocol {protocol}"),
+    )
+    if dumped:
+        of_images, of_texts = dumped
     else:
         loaded = load_model(model)
         kept = EmbeddingCache(Path(cache), loaded) if cache else None
@@ -96,13 +90,13 @@ def eval_retrieval(
     return write_results(
         Path(out),
         model=model,
-        benchmark=known.name if known else found.title,
+        benchmark=title,
         protocol=protocol,
         counts={"images": len(found.names), "texts": len(texts), "distinct_texts": len(set(texts))},
         metrics=_recalls(by_image, by_text),
         intervals=retrieval_intervals(by_image, by_text, right, seed=seed),
         median_rank={"i2t": float(np.median(by_image.before)) + 1, "t2i": float(np.median(by_text.before)) + 1},
-        leaks=leak_report(model, found.names, found.read) if leaks and not image_embeddings else None,
+        leaks=leak_report(model, found.names, found.read) if leaks and not dumped else None,
         published=published,
         tied_pairs={"i2t": int(by_image.tied.sum()), "t2i": int(by_text.tied.sum())},
         seed=seed,
@@ -192,24 +186,3 @@ def retrieval_intervals(
         return recalls | {"mR": sum(recalls.values()) / len(recalls)}
 
     return bootstrap_intervals(images, metrics, seed=seed)
-
-
-def _read_both(
-    image_embeddings: Path,
-    text_embeddings: Path,
-    benchmark: CaptionedImages,
-    texts: Sequence[str],
-    protocol: RetrievalProtocol,
-) -> tuple[Tensor, Tensor]:
-    """Read the embeddings of another system, in the benchmark's order."""
-    of_images = read_embeddings(
-        image_embeddings, len(benchmark.names), f"one for each image of {benchmark.title}, in its order"
-    )
-    what = "every caption, image after image" if protocol == "instance" else "every distinct caption, as first met"
-    of_texts = read_embeddings(text_embeddings, len(texts), f"{what}, for the protocol {protocol}")
-    if of_images.shape[1] != of_texts.shape[1]:
-        raise UserError(
-            f"{image_embeddings} has {of_images.shape[1]} numbers a row, {text_embeddings} {of_texts.shape[1]}; "
-            "images and texts must be embedded in one space"
-        )
-    return of_images, of_texts

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geomammut.errors import UserError
-from geomammut.evaluation.benchmarks import Benchmark, check_counts, find_benchmark
-from geomammut.evaluation.datasets import MaskedImages, read_mask_folders, read_mask_tree
+from geomammut.evaluation.benchmarks import Benchmark, find_benchmark
 from geomammut.evaluation.intervals import bootstrap_intervals
 from geomammut.evaluation.leaks import leak_report
+from geomammut.evaluation.masked import MaskedImages, read_masked
 from geomammut.evaluation.masks import (
     IGNORED,
     MaskClasses,
@@ -80,12 +80,9 @@ def eval_segmentation(
         raise UserError(f"no method {method!r}: choose sao or attention")
     if window < 0:
         raise UserError(f"the window radius is {window}; it must be 0 or more")
-    if benchmark is None and (split is not None or subset):
-        raise UserError("--split and --subset are of a known benchmark; name it with --benchmark")
     known = None if benchmark is None else find_benchmark(benchmark, "segmentation")
     meaning = _classes(classes, known)
-    found = _masked_images(images, masks, known)
-    published = known and check_counts(known, len(found.names), split=split, subset=subset)
+    found, published = read_masked(images, masks, known, split, subset)
     segment = pixel_classifier(load_model(model), meaning, method, window)
     size = len(meaning.names)
     confusions = []
@@ -202,16 +199,6 @@ def _classes(classes: Path | None, known: Benchmark | None) -> MaskClasses:
         raise UserError("give --classes, which tells what the masks' values mean, or name a known --benchmark")
     stored = {"classes": known.classes, "ignore": list(known.ignore)}
     return mask_classes(stored, f"benchmarks.toml: {known.name}")
-
-
-def _masked_images(images: Path | MaskedImages, masks: Path | None, known: Benchmark | None) -> MaskedImages:
-    if isinstance(images, MaskedImages):
-        return images
-    if masks is not None:
-        return read_mask_folders(Path(images), Path(masks))
-    if known is None:
-        raise UserError("give --masks, the folder of masks, or name a known --benchmark")
-    return read_mask_tree(Path(images), known.find, known.mask)
 
 
 def _truth(found: MaskedImages, index: int, classes: MaskClasses) -> NDArray[np.int64]:

@@ -73,6 +73,8 @@ class KarpathyEntry:
 def read_karpathy(annotations: Path, split: str | None) -> list[KarpathyEntry]:
     """Return the entries of one split, or of all for None, in the file's order.
 
+    NWPU-Captions' own layout is read, too: classes, each a list of images.
+
     Raises:
         UserError: The file is missing, not in the Karpathy layout, or has no such split.
     """
@@ -82,7 +84,7 @@ def read_karpathy(annotations: Path, split: str | None) -> list[KarpathyEntry]:
         raise UserError(f"annotations {annotations} not found; give the benchmark's JSON file") from error
     except (OSError, ValueError) as error:
         raise UserError(f"annotations {annotations} are no JSON ({error}); get the file again") from error
-    entries = content.get("images") if isinstance(content, dict) else None
+    entries = content.get("images", _by_class(content)) if isinstance(content, dict) else None
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise UserError(f'annotations {annotations} are not in the Karpathy layout: no list "images" of objects')
     if entries and not any("split" in entry for entry in entries):
@@ -92,6 +94,17 @@ def read_karpathy(annotations: Path, split: str | None) -> list[KarpathyEntry]:
         found = ", ".join(f"{name} ({count})" for name, count in sorted(splits.items())) or "none"
         raise UserError(f"{annotations} has no split {split!r}; its splits are: {found}")
     return [_entry(entry) for entry in entries if split in (None, str(entry.get("split")))]
+
+
+def _by_class(content: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """Return the entries of NWPU-Captions' own layout: class → images, whose captions stand in raw, raw_1, … raw_4."""
+    images = [(name, image) for name, some in content.items() if isinstance(some, list) for image in some]
+    if not images or not all(isinstance(image, dict) and "raw" in image for _, image in images):
+        return None
+    return [
+        {**image, "filepath": name, "sentences": [{"raw": image[key]} for key in image if key.startswith("raw")]}
+        for name, image in images
+    ]
 
 
 def _entry(entry: dict[str, Any]) -> KarpathyEntry:
