@@ -1,4 +1,4 @@
-"""Brings MapLibre GL, which draws the map of `geomammut serve`, from npm into the package when it is built or installed.
+"""Brings MapLibre GL, which draws the map of `geomammut serve`, from npm into the package when that is built.
 
 We commit only what we wrote; whoever installs a wheel finds MapLibre in it.
 """
@@ -50,8 +50,8 @@ def bring(folder: Path) -> None:
     marker = folder / "version.txt"
     if marker.is_file() and marker.read_text(encoding="utf-8") == VERSION:
         return
-    registry = os.environ.get("NPM_CONFIG_REGISTRY") or os.environ.get("npm_config_registry")
-    address = f"{(registry or 'https://registry.npmjs.org').rstrip('/')}/maplibre-gl/-/maplibre-gl-{VERSION}.tgz"
+    registry = os.environ.get("NPM_CONFIG_REGISTRY") or "https://registry.npmjs.org"
+    address = f"{registry.rstrip('/')}/maplibre-gl/-/maplibre-gl-{VERSION}.tgz"
     with urllib.request.urlopen(address, timeout=_SECONDS) as answer:
         packed = answer.read()
     if base64.b64encode(hashlib.sha512(packed).digest()).decode() != SHA512:

@@ -107,14 +107,22 @@ def segment(
         UserError: No two classes, no such image or model, or polygons wanted of an image without a CRS.
     """
     out = Path(out)
-    prompts = parse_classes(classes)
+    parse_classes(classes)
     _check_output(out, (".tif", ".tiff"), window)
     with _opened(Path(image)) as raster:
         if geojson is not None and raster.crs is None:
             raise UserError(f"{image} has no CRS, so its polygons have no place; leave out --geojson")
-        loaded = load_model(model)
-        embeddings = class_embeddings(loaded, list(prompts.values()), [DEFAULT_TEMPLATE])
-        strips = _strips(loaded, raster, embeddings, window)
+    return segment_with(load_model(model), image, classes, out, geojson=geojson, window=window)
+
+
+def segment_with(
+    model: VisionLanguageModel, image: Path, classes: str, out: Path, *, geojson: Path | None = None, window: int = 1
+) -> Path:
+    """Do what `segment` does, with a model that is loaded already."""
+    prompts = parse_classes(classes)
+    with _opened(Path(image)) as raster:
+        embeddings = class_embeddings(model, list(prompts.values()), [DEFAULT_TEMPLATE])
+        strips = _strips(model, raster, embeddings, window)
         with tempfile.TemporaryDirectory(prefix="geomammut-") as scratch, whole_file(out) as partial:
             best_scores = Path(scratch, "best_scores.tif") if geojson is not None else None
             _write_classes(raster, strips, list(prompts), partial, best_scores)
@@ -215,6 +223,13 @@ def overlay(pixels: NDArray[np.uint8], heat: NDArray[np.floating[Any]]) -> NDArr
     Returns:
         uint8 [H, W, 3].
     """
+    colour, opacity = heat_colours(heat)
+    mixed: NDArray[np.uint8] = np.round(pixels * (1 - opacity) + colour * opacity).astype(np.uint8)
+    return mixed
+
+
+def heat_colours(heat: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the colours of heat [H, W] as `overlay` lays it: 0..255 [H, W, 3], and opacity 0..1 [H, W, 1]."""
     shown = heat[np.isfinite(heat)]
     low, high = np.percentile(shown, [2, 98]) if shown.size else (0.0, 1.0)
     level = ((heat - low) / max(float(high - low), 1e-9)).clip(0, 1)
@@ -223,8 +238,7 @@ def overlay(pixels: NDArray[np.uint8], heat: NDArray[np.floating[Any]]) -> NDArr
     steps = np.linspace(0, 1, len(_HEAT))
     colour = np.stack([np.interp(level, steps, _HEAT[:, channel]) for channel in range(3)], axis=-1)
     opacity = np.where(bare, 0, 0.25 + 0.5 * level)[..., None]
-    mixed: NDArray[np.uint8] = np.round(pixels * (1 - opacity) + colour * opacity).astype(np.uint8)
-    return mixed
+    return colour, opacity
 
 
 def _write_classes(
