@@ -17,9 +17,10 @@ check: .venv
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict src
 
-# The command line's page is written by Typer; a broken link or a missing reference ends the build.
+# A broken link or a missing reference ends the build. Typer writes the command line's page; its examples become code.
 docs: .venv
-	$(BIN)/typer geomammut.cli utils docs --name geomammut --title "Command line" --output docs/reference/commands.md >/dev/null
+	$(BIN)/typer geomammut.cli utils docs --name geomammut --title "Command line" \
+		| sed -e '/^\x08$$/d' -e 's/^\(Examples*\|See it.*\):$$/\1:\n/' -e 's/^  /    /' > docs/reference/commands.md
 	$(BIN)/zensical build --clean --strict
 	@echo "to read it: $(PYTHON) -m http.server -d site, then http://localhost:8000"
 
