@@ -287,8 +287,6 @@ def test_siglip_of_transformers(benchmark: dict, tmp_path: Path) -> None:
         torch.testing.assert_close(model.encode_text(["a road"]), both.text_embeds)
     results = eval_retrieval(f"transformers:{tmp_path}", tmp_path / "out.json", **benchmark)
     assert 0 < results["metrics"]["mR"] < 100
-    with pytest.raises(UserError, match="no embeddings of patches"):
-        model.dense_image_embeddings(torch.zeros(1, 3, 32, 32), 1)
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(UserError, match="could not be loaded"):
         load_model(f"transformers:{tmp_path}")

@@ -15,9 +15,12 @@ from geomammut.errors import UserError
 from geomammut.model.config import MammutConfig, TextConfig, VisionConfig
 from geomammut.model.load import load_mammut, model_export, save_model
 from geomammut.model.mammut import Mammut
+from geomammut.model.open_clip_head import open_clip_head
+from geomammut.model.open_clip_model import OpenClipModel
 from geomammut.model.pretrained import pretrained_text, pretrained_vision, resized
 from geomammut.model.sizes import Size, text_of_size, vision_of_size
 from geomammut.model.tokenizer import ClipTokenizer, SentencePieceTokenizer, Tokenizer, named_tokenizer
+from geomammut.model.transformers_model import TransformersModel
 from geomammut.model.vision import cropped_positions, resized_positions
 from geomammut.training.recipe import ModelPart, Recipe, Stage
 from geomammut.training.start import start_model
@@ -74,6 +77,111 @@ def test_a_timm_tower_pools_as_timm_does_and_everywhere(name: str, tmp_path: Pat
     assert model.caption_logits(images, model.tokenizer(TEXTS[:2])).shape == (2, 15, tokenizer.vocab_size)
     save_model(model, tmp_path / "model")
     assert torch.equal(load_mammut(tmp_path / "model").encode_image(images, normalize=False), embeddings)
+
+
+def clip_of(source: Path, vision: dict, embed_dim: int = 24) -> OpenClipModel:
+    """A small open_clip model of random weights whose image tower `vision` tells."""
+    torch.manual_seed(0)
+    text = {"context_length": 16, "vocab_size": 100, "width": 16, "heads": 2, "layers": 1}
+    config = {"embed_dim": embed_dim, "vision_cfg": vision, "text_cfg": text}
+    clip = open_clip.CustomTextCLIP(**config)
+    for parameter in clip.parameters():  # some poolings start at zero
+        torch.nn.init.normal_(parameter, std=0.1)
+    source.mkdir()
+    (source / "open_clip_config.json").write_text(json.dumps({"model_cfg": config | {"custom_text": True}}))
+    save_file(clip.state_dict(), source / "open_clip_model.safetensors")
+    return OpenClipModel(str(source))
+
+
+VIT = {"image_size": 32, "patch_size": 8, "width": 32, "head_width": 8, "layers": 2}
+TRUNK = {"image_size": 64, "timm_model_pretrained": False, "timm_proj": "linear"}
+CLIPS = {
+    "class": VIT,
+    "mean": VIT | {"pool_type": "avg"},
+    "mean, then norm": VIT | {"pool_type": "avg", "final_ln_after_pool": True},
+    "attention": VIT | {"attentional_pool": True, "attn_pooler_heads": 4},
+    "attention to another width": VIT | {"attentional_pool": True, "attn_pooler_heads": 8, "width": 40},
+    "resnet": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 8, "head_width": 8},
+    "timm class": TRUNK | {"timm_model_name": "vit_tiny_patch16_224", "timm_pool": "token", "image_size": 224},
+    "timm mean": TRUNK | {"timm_model_name": "vit_tiny_patch16_224", "timm_pool": "avg", "image_size": 224},
+    "convnext": TRUNK | {"timm_model_name": "convnext_atto", "timm_pool": "", "image_size": 96},
+}
+
+
+@pytest.mark.parametrize("kind", CLIPS)
+@torch.no_grad()
+def test_an_open_clip_tower_pools_everywhere(kind: str, tmp_path: Path) -> None:
+    model = clip_of(tmp_path / "clip", CLIPS[kind])
+    images = torch.randn(2, 3, model.image_size, model.image_size)
+    narrow, wide = model.dense_image_embeddings(images, 0), model.dense_image_embeddings(images, 100)
+    assert_embeds_everywhere(wide, model.encode_image(images))
+    assert not torch.allclose(narrow[:, 0, 0], narrow[:, -1, -1], atol=1e-4)
+
+
+def test_an_open_clip_tower_of_another_kind_is_told(tmp_path: Path) -> None:
+    model = clip_of(tmp_path / "clip", VIT | {"attentional_pool": "parallel", "attn_pooler_heads": 4})
+    with pytest.raises(UserError, match="gives no embeddings of patches"):
+        model.dense_image_embeddings(torch.zeros(1, 3, 32, 32), 1)
+
+
+@pytest.mark.parametrize("kind", ["Siglip", "CLIP"])
+@torch.no_grad()
+def test_a_tower_of_transformers_pools_everywhere(kind: str) -> None:
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    size = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    texts = {**size, "vocab_size": 40, "max_position_embeddings": 16}
+    config = getattr(transformers, f"{kind}Config")(
+        text_config=texts, vision_config={**size, "image_size": 32, "patch_size": 8}
+    )
+    model = TransformersModel.__new__(TransformersModel)  # past its files
+    torch.nn.Module.__init__(model)
+    model.dual, model.image_size = getattr(transformers, f"{kind}Model")(config).eval(), 32
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    images = torch.randn(2, 3, 32, 32)
+    narrow, wide = model.dense_image_embeddings(images, 0), model.dense_image_embeddings(images, (4, 9))
+    assert_embeds_everywhere(wide, model.encode_image(images))
+    assert not torch.allclose(narrow[:, 0, 0], narrow[:, 3, 3], atol=1e-4)
+
+
+def assert_embeds_everywhere(dense: torch.Tensor, embeddings: torch.Tensor) -> None:
+    torch.testing.assert_close(dense, embeddings[:, None, None].expand_as(dense), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "vision",
+    [
+        {"pool": "mean"},
+        {"pool": "mean", "class_token": True},  # openMaMMUT's
+        {"pool": "class", "class_token": True},
+        {"pool": "attention"},
+        {"pool": "attention", "class_token": True, "stem": "conv"},
+    ],
+)
+@torch.no_grad()
+def test_our_towers_pool_everywhere(vision: dict) -> None:
+    model = small_model(**vision)
+    for parameter in model.parameters():
+        parameter.add_(0.1 * torch.randn_like(parameter))
+    images = torch.randn(2, 3, 32, 32)
+    for radius in (3, 4, 100):
+        assert_embeds_everywhere(model.dense_image_embeddings(images, radius), model.encode_image(images))
+    narrow = model.dense_image_embeddings(images, 0)
+    assert not torch.allclose(narrow[:, 0, 0], narrow[:, 3, 3], atol=1e-4)
+
+
+@torch.no_grad()
+def test_a_blend_of_windows_is_their_mean() -> None:
+    model = small_model(pool="attention")
+    images = torch.randn(2, 3, 32, 32)
+    blend = model.dense_image_embeddings(images, (3, 0, 1))
+    mean = torch.stack([model.dense_image_embeddings(images, radius) for radius in (0, 1, 3)]).mean(0)
+    torch.testing.assert_close(blend, torch.nn.functional.normalize(mean, dim=-1))
+    assert torch.equal(model.dense_image_embeddings(images, (1,)), model.dense_image_embeddings(images, 1))
+    for wrong in (-1, (), (1, -2)):
+        with pytest.raises(ValueError, match="must be 0 or more"):
+            model.dense_image_embeddings(images, wrong)
 
 
 def test_what_is_no_plain_vit_is_told() -> None:
@@ -141,6 +249,8 @@ def test_a_siglip_tower_of_open_clip_is_timms(tmp_path: Path) -> None:
     torch.testing.assert_close(
         model.encode_image(images), clip.encode_image(images, normalize=True), atol=1e-5, rtol=1e-4
     )
+    dense = open_clip_head(clip.visual, images).everywhere(8)
+    assert_embeds_everywhere(dense, clip.encode_image(images, normalize=True))
 
 
 @torch.no_grad()

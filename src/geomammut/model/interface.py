@@ -7,6 +7,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from geomammut.model.pooling_head import Window
+
 
 class ImageEncoder(Protocol):
     """What embeds images in E dimensions, in evaluation mode.
@@ -61,6 +63,9 @@ class VisionLanguageModel(ImageEncoder, Protocol):
         """Embed strings or token ids [B, L] as [B, E], of length 1 if `normalize`."""
         ...
 
-    def dense_image_embeddings(self, images: Tensor, window: int) -> Tensor:
-        """Embed every patch of [B, 3, S, S] as [B, h, w, E], of length 1; `window` is the SAO's radius."""
+    def dense_image_embeddings(self, images: Tensor, window: Window) -> Tensor:
+        """Embed every patch of [B, 3, S, S] as [B, h, w, E], of length 1.
+
+        `window` is the radius of the Smooth-Attention-Operation in patches, or several whose embeddings are averaged.
+        """
         ...

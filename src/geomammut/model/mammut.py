@@ -12,6 +12,7 @@ from torchvision.transforms import v2
 
 from geomammut.model.config import MammutConfig
 from geomammut.model.generation import beam_search, sample
+from geomammut.model.pooling_head import Window
 from geomammut.model.text import TextDecoder
 from geomammut.model.tokenizer import Tokenizer
 from geomammut.model.vision import ImageTokens, VisionTower
@@ -79,8 +80,8 @@ class Mammut(nn.Module):
         embeddings = self.text.embed(self._tokens(texts))
         return F.normalize(embeddings, dim=-1) if normalize else embeddings
 
-    def dense_image_embeddings(self, images: Tensor, window: int) -> Tensor:
-        """Embed every patch of [B, 3, S, S] as [B, h, w, E], of length 1; `window` is the SAO's radius."""
+    def dense_image_embeddings(self, images: Tensor, window: Window) -> Tensor:
+        """Embed every patch of [B, 3, S, S] as [B, h, w, E], of length 1; `window` is the SAO's radius, or several."""
         return self.visual.dense(self.visual.tokens(images), window)
 
     def image_memory(self, tokens: ImageTokens) -> Tensor:

@@ -7,12 +7,12 @@ from typing import Any
 
 import open_clip
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
 from geomammut.errors import UserError
-from geomammut.model.smooth_attention import smooth_attention
+from geomammut.model.open_clip_head import open_clip_head
+from geomammut.model.pooling_head import Window
 
 
 class OpenClipModel(nn.Module):
@@ -63,43 +63,17 @@ class OpenClipModel(nn.Module):
         embeddings: Tensor = self.clip.encode_text(tokens.to(self.device), normalize=normalize)
         return embeddings
 
-    def dense_image_embeddings(self, images: Tensor, window: int) -> Tensor:
-        """Embed every patch of [B, 3, S, S] as [B, h, w, E], of length 1 (Smooth-Attention, radius `window`).
-
-        For a class-token tower the last block's class query is asked anew around every patch: its logits
-        and values over the window, the class key joining every window (DESIGN §5).
+    def dense_image_embeddings(self, images: Tensor, window: Window) -> Tensor:
+        """Embed every patch of [B, 3, S, S] as [B, h, w, E], of length 1 (Smooth-Attention, see `PoolingHead`).
 
         Raises:
-            UserError: The tower is no CLIP ViT with a class token.
+            UserError: The tower pools in a way that is not known; see `open_clip_head`.
         """
-        tower = self.clip.visual
-        if getattr(tower, "pool_type", None) != "tok" or getattr(tower, "attn_pool", None) is not None:
-            raise UserError(f"{self.name} has no class-token ViT, the only open_clip tower with dense embeddings yet")
-        x = tower._embeds(images)
-        *early, last = tower.transformer.resblocks
-        for block in early:
-            x = block(x)
-        heads = last.attn.num_heads
-        normed = last.ln_1(x)
-        projected = F.linear(normed, last.attn.in_proj_weight, last.attn.in_proj_bias)
-        query, key, value = (
-            part.reshape(*part.shape[:2], heads, -1).transpose(1, 2) for part in projected.chunk(3, dim=-1)
-        )
-        logits = (query[:, :, :1] @ key.transpose(-2, -1)).squeeze(2) * query.shape[-1] ** -0.5
-        grid = tower.grid_size
-        pooled = smooth_attention(
-            logits[:, :, 1:].reshape(*logits.shape[:2], *grid),
-            value[:, :, 1:].reshape(*value.shape[:2], *grid, -1),
-            window,
-            logits[:, :, 0],
-            value[:, :, 0],
-        )
-        z = last.attn.out_proj(pooled.movedim(1, 3).flatten(3))
-        z = x[:, None, None, 0] + last.ls_1(z)
-        z = tower.ln_post(z + last.ls_2(last.mlp(last.ln_2(z))))
-        if tower.proj is not None:
-            z = z @ tower.proj
-        return F.normalize(z, dim=-1)
+        try:
+            head = open_clip_head(self.clip.visual, images)
+        except ValueError as error:
+            raise UserError(f"{self.name} gives no embeddings of patches: {error}") from error
+        return head.everywhere(window)
 
 
 def read_clip(source: str) -> tuple[Any, Callable[[Image.Image], Tensor], str]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from geomammut.errors import UserError
 from geomammut.model.interface import VisionLanguageModel
+from geomammut.model.pooling_head import Window
 
 Pixels = NDArray[np.uint8]
 Scores = NDArray[np.float32]
@@ -26,7 +27,7 @@ def score_maps(
     pixels: Pixels,
     text_embeddings: Tensor,
     *,
-    window: int,
+    window: Window,
     stride: int | None = None,
 ) -> Scores:
     """Score every pixel against every text: the cosine of its Smooth-Attention embedding and the text's.
@@ -35,7 +36,7 @@ def score_maps(
         model: Gives `dense_image_embeddings`.
         pixels: The image at its own resolution, uint8 [H, W, 3].
         text_embeddings: [C, E], of length 1.
-        window: Radius of the Smooth-Attention window, in patches.
+        window: Radius of the Smooth-Attention window, in patches, or several that are averaged.
         stride: Pixels from one model window to the next; half the model's image size by default.
 
     Returns:
@@ -58,7 +59,7 @@ def attention_score_maps(
     return _whole_map(model, attention_scorer(model, texts), pixels, stride)
 
 
-def sao_scorer(model: VisionLanguageModel, text_embeddings: Tensor, window: int) -> PatchScorer:
+def sao_scorer(model: VisionLanguageModel, text_embeddings: Tensor, window: Window) -> PatchScorer:
     """Return what scores preprocessed windows by Smooth-Attention of radius `window`."""
     texts = text_embeddings.to(model.device)
 

@@ -5,7 +5,7 @@ from torch import Tensor
 
 # Heads are taken in groups whose window weights hold at most this many numbers, so that the memory
 # beyond inputs and output stays small whatever the batch.
-_WEIGHTS_AT_ONCE = 1 << 20
+_WEIGHTS_AT_ONCE = 1 << 18
 
 
 def smooth_attention(
@@ -31,7 +31,8 @@ def smooth_attention(
         extra_values: Its value, [B, H, d].
 
     Returns:
-        z, [B, H, h, w, d] in the values' dtype; computed in float32 (float64 for float64 inputs).
+        z, [B, H, h, w, d]; computed and returned in float32 also of half-precision inputs, whose rounding would
+        cost more than the operation does (float64 of float64 inputs).
 
     Raises:
         ValueError: Shapes that do not fit each other, or a negative radius.
@@ -49,38 +50,39 @@ def smooth_attention(
         for first in range(0, batch * heads, group):
             some = slice(first, first + group)
             more = (extra[0][some].to(dtype), extra[1][some].to(dtype)) if extra else None
-            pooled.append(_pool_heads(s[some].to(dtype), v[some].to(dtype), radius, more).to(values.dtype))
+            pooled.append(_pool_heads(s[some].to(dtype), v[some].to(dtype), radius, more))
     return torch.cat(pooled).view(batch, heads, height, width, depth)
 
 
 def _pool_heads(logits: Tensor, values: Tensor, radius: int, extra: tuple[Tensor, Tensor] | None) -> Tensor:
     """Pool heads [N, h, w] and [N, h, w, d] in both directions, then let the extra key join."""
-    means, peaks, sums = _pool_last_axis(values, logits, torch.ones_like(logits), radius)
+    means, peaks, sums = _pool_last_axis(values, logits, None, radius)
     means, peaks, sums = _pool_last_axis(means.transpose(1, 2), peaks.transpose(1, 2), sums.transpose(1, 2), radius)
     if extra is not None:
         logit, value = extra[0][:, None, None], extra[1][:, None, None]
-        top = torch.maximum(peaks, logit.detach())
-        inside, outside = sums * (peaks - top).exp(), (logit - top).exp()
-        share = (outside / (inside + outside))[..., None]
-        means = means * (1 - share) + value * share
+        share = torch.sigmoid(logit - peaks - sums)[..., None]
+        means = means + (value - means) * share
     return means.transpose(1, 2)
 
 
-def _pool_last_axis(means: Tensor, peaks: Tensor, sums: Tensor, radius: int) -> tuple[Tensor, Tensor, Tensor]:
+def _pool_last_axis(means: Tensor, peaks: Tensor, sums: Tensor | None, radius: int) -> tuple[Tensor, Tensor, Tensor]:
     """Merge groups of keys within `radius` along one axis.
 
-    A group is (mean value [..., n, d], largest logit [..., n], Σ exp(logit − largest) ≥ 1 [..., n]).
-    Keeping the largest logit apart from the sum is exact where a log-sum-exp would round at |logit| · 2⁻²⁴.
+    A group is (mean value [..., n, d], largest logit [..., n], log Σ exp(logit − largest) [..., n], which is None
+    where each is of one key). Keeping the largest logit apart from the sum is exact where their own sum would round
+    at |logit| · 2⁻²⁴.
     """
     place = torch.arange(peaks.shape[-1], device=peaks.device)
-    outside = (place[:, None] - place).abs() > radius
-    keys = peaks[..., None, :]  # [..., n windows, n keys]
-    top = keys.detach().masked_fill(outside, -torch.inf).amax(-1)  # constant: the quotient needs no gradient
-    # Keys outside are struck out before the exponential, which could overflow there, and after it.
-    weights = (keys - top[..., None]).masked_fill(outside, 0).exp() * sums[..., None, :]
-    weights = weights.masked_fill(outside, 0)
-    totals = weights.sum(-1)
-    return (weights / totals[..., None]) @ means, top, totals
+    band = peaks.new_zeros(len(place), len(place)).masked_fill((place[:, None] - place).abs() > radius, -torch.inf)
+    keys = peaks[..., None, :] + band  # [..., n windows, n keys]
+    top = keys.detach().amax(-1)  # constant: the quotient needs no gradient
+    keys = keys.sub_(top[..., None])
+    if sums is not None:
+        keys = keys.add_(sums[..., None, :])
+    # Softmax takes the same time whatever the band, unlike the exponential of so many infinities.
+    weights = keys.softmax(-1)
+    largest, where = keys.max(-1)
+    return weights @ means, top, largest - weights.gather(-1, where[..., None]).squeeze(-1).log()
 
 
 def _check(

@@ -1,14 +1,15 @@
 """A ViT of timm's as the image tower."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geomammut.model.config import VisionConfig
+from geomammut.model.pooling_head import PoolingHead, Window, mean_head
 from geomammut.model.timm_vit import timm_vit
-from geomammut.model.vision import ImageTokens, pooled_around
+from geomammut.model.vision import ImageTokens
 
 
 class TimmTower(nn.Module):
@@ -55,35 +56,62 @@ class TimmTower(nn.Module):
         pooled: Tensor = self.trunk.forward_head(tokens.last, pre_logits=True)
         return pooled @ self.proj.to(pooled.dtype)
 
-    def dense(self, tokens: ImageTokens, window: int) -> Tensor:
+    def dense(self, tokens: ImageTokens, window: Window) -> Tensor:
         """Pool tokens in a window around every patch: [B, h, w, E], of length 1; see `VisionTower.dense`."""
-        first, grid = self.trunk.num_prefix_tokens, self.config.grid
-        match self.config.pool:
-            case "attention":
-                pooled = self._around_latent(tokens.last, first, grid, window)
-            case "class":
-                pooled = self._around_class_query(tokens.before, first, grid, window)
-            case "mean":  # over the patches alone
-                values = tokens.last[:, first:].unsqueeze(1)
-                pooled = pooled_around(values.new_zeros(values.shape[:3]), values, 0, grid, window)
-        pooled = self.trunk.fc_norm(pooled)
-        return F.normalize(pooled @ self.proj.to(pooled.dtype), dim=-1)
 
-    def _around_latent(self, x: Tensor, first: int, grid: int, window: int) -> Tensor:
-        head = self.trunk.attn_pool
-        query = head.q(head.latent).reshape(1, 1, head.num_heads, head.head_dim).transpose(1, 2)
-        key, values = head.kv(x).unflatten(2, (2, head.num_heads, head.head_dim)).permute(2, 0, 3, 1, 4)
-        logits = (head.q_norm(query) @ head.k_norm(key).transpose(-2, -1)).squeeze(2) * head.scale
-        z = head.proj(pooled_around(logits, values, first, grid, window))
-        finished: Tensor = z + head.mlp(head.norm(z))
-        return finished
+        def finish(pooled: Tensor) -> Tensor:
+            return pooled @ self.proj.to(pooled.dtype)
 
-    def _around_class_query(self, x: Tensor, first: int, grid: int, window: int) -> Tensor:
-        last = self.trunk.blocks[-1]
-        attn = last.attn
-        query, key, values = attn.qkv(last.norm1(x)).unflatten(2, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        logits = (attn.q_norm(query[:, :, :1]) @ attn.k_norm(key).transpose(-2, -1)).squeeze(2) * attn.scale
-        z = x[:, None, None, 0] + last.ls1(attn.proj(attn.norm(pooled_around(logits, values, first, grid, window))))
-        z = z + last.ls2(last.mlp(last.norm2(z)))
-        normed: Tensor = self.trunk.norm(z)
-        return normed
+        grid = (self.config.grid, self.config.grid)
+        return timm_head(self.trunk, tokens.before, tokens.last, grid, finish).everywhere(window)
+
+
+def timm_head(
+    trunk: Any, before: Tensor, last: Tensor, grid: tuple[int, int], project: Callable[[Tensor], Tensor]
+) -> PoolingHead:
+    """Return how a plain ViT of timm's pools.
+
+    Args:
+        trunk: The ViT; see `timm_vit`.
+        before: [B, L, W], what its last block was given.
+        last: [B, L, W], its tokens after its last norm.
+        grid: h and w.
+        project: What follows its own head, [..., W] → [..., E].
+    """
+    pooled = last if trunk.pool_include_prefix else last[:, trunk.num_prefix_tokens :]
+    if trunk.attn_pool is not None:
+        return _latent_head(trunk, pooled, grid, project)
+    if trunk.global_pool == "token":
+        return _class_head(trunk, before, grid, project)
+    return mean_head(pooled, grid, lambda z: project(trunk.fc_norm(z)))
+
+
+def _latent_head(trunk: Any, x: Tensor, grid: tuple[int, int], project: Callable[[Tensor], Tensor]) -> PoolingHead:
+    head = trunk.attn_pool
+    if head.pos_embed is not None:
+        x = x + head.pos_embed.to(x.dtype)
+    query = head.q(head.latent).reshape(1, 1, head.num_heads, head.head_dim).transpose(1, 2)
+    key, values = head.kv(x).unflatten(2, (2, head.num_heads, head.head_dim)).permute(2, 0, 3, 1, 4)
+    logits = (head.q_norm(query) @ head.k_norm(key).transpose(-2, -1)).squeeze(2) * head.scale
+
+    def finish(pooled: Tensor) -> Tensor:
+        z = head.proj(pooled)
+        if head.mlp is not None:
+            z = z + head.mlp(head.norm(z))
+        return project(trunk.fc_norm(z))
+
+    return PoolingHead(logits, values, grid, finish)
+
+
+def _class_head(trunk: Any, x: Tensor, grid: tuple[int, int], project: Callable[[Tensor], Tensor]) -> PoolingHead:
+    last = trunk.blocks[-1]
+    attn = last.attn
+    query, key, values = attn.qkv(last.norm1(x)).unflatten(2, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
+    logits = (attn.q_norm(query[:, :, :1]) @ attn.k_norm(key).transpose(-2, -1)).squeeze(2) * attn.scale
+
+    def finish(pooled: Tensor) -> Tensor:
+        z = x[:, None, None, 0] + last.ls1(attn.proj(attn.norm(pooled)))
+        z = trunk.norm(z + last.ls2(last.mlp(last.norm2(z))))
+        return project(trunk.fc_norm(z))
+
+    return PoolingHead(logits, values, grid, finish)

@@ -44,9 +44,16 @@ def timm_vit(name: str, image_size: int | None) -> Any:
     """
     sized: dict[str, Any] = {} if image_size is None else {"img_size": image_size}
     trunk: Any = timm.create_model(name, pretrained=False, num_classes=0, **sized)
-    plain = isinstance(trunk, VisionTransformer) and trunk.global_pool in _POOLS
-    if plain and trunk.attn_pool is not None:
-        plain = isinstance(trunk.attn_pool, AttentionPoolLatent) and trunk.attn_pool.latent_len == 1
-    if not plain or not all(isinstance(block, Block) and isinstance(block.attn, Attention) for block in trunk.blocks):
+    if not is_plain_vit(trunk):
         raise ValueError(f"timm's {name!r} is no plain ViT with class-token, mean or attention pooling")
     return trunk
+
+
+def is_plain_vit(trunk: Any) -> bool:
+    """Whether a model of timm's is a plain ViT with class-token, mean or attention pooling."""
+    if not isinstance(trunk, VisionTransformer) or trunk.global_pool not in _POOLS:
+        return False
+    pool: Any = trunk.attn_pool
+    if pool is not None and not (isinstance(pool, AttentionPoolLatent) and pool.latent_len == 1):
+        return False
+    return all(isinstance(block, Block) and isinstance(block.attn, Attention) for block in trunk.blocks)

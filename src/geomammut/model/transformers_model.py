@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from geomammut.errors import UserError
+from geomammut.model.pooling_head import PoolingHead, Window, pooling_logits, split_heads
 
 
 class TransformersModel(nn.Module):
@@ -79,13 +80,59 @@ class TransformersModel(nn.Module):
         tokens = texts if isinstance(texts, Tensor) else self.tokenizer(texts)
         return _embeddings(self.dual.get_text_features(input_ids=tokens.to(self.device)), normalize)
 
-    def dense_image_embeddings(self, images: Tensor, window: int) -> Tensor:
-        """Refuse: the pooling heads of transformers' towers are not opened.
+    def dense_image_embeddings(self, images: Tensor, window: Window) -> Tensor:
+        """Embed every patch of [B, 3, S, S] as [B, h, w, E], of length 1 (Smooth-Attention, see `PoolingHead`).
 
         Raises:
-            UserError: Always.
+            UserError: The image tower is neither SigLIP's nor CLIP's.
         """
-        raise UserError(f"{self.name} gives no embeddings of patches; the same weights as open_clip:… do")
+        tower = self.dual.vision_model
+        side = self.image_size // int(self.dual.config.vision_config.patch_size)
+        if isinstance(getattr(getattr(tower, "head", None), "attention", None), nn.MultiheadAttention):
+            head = _map_head(tower, images, (side, side))
+        elif hasattr(tower, "pre_layrnorm") and hasattr(self.dual, "visual_projection"):
+            head = _class_head(tower, images, (side, side), self.dual.visual_projection)
+        else:
+            raise UserError(
+                f"{self.name} gives no embeddings of patches: its image tower is neither SigLIP's nor CLIP's"
+            )
+        return head.everywhere(window)
+
+
+def _map_head(tower: Any, images: Tensor, grid: tuple[int, int]) -> PoolingHead:
+    """SigLIP's: a learned probe attends to the tokens."""
+    head, x = tower.head, tower(pixel_values=images).last_hidden_state
+    attn = head.attention
+    query, key, values = (
+        split_heads(F.linear(part, weight, bias), attn.num_heads)
+        for part, weight, bias in zip(
+            (head.probe, x, x), attn.in_proj_weight.chunk(3), attn.in_proj_bias.chunk(3), strict=True
+        )
+    )
+
+    def finish(pooled: Tensor) -> Tensor:
+        z = attn.out_proj(pooled)
+        finished: Tensor = z + head.mlp(head.layernorm(z))
+        return finished
+
+    return PoolingHead(pooling_logits(query, key), values, grid, finish)
+
+
+def _class_head(tower: Any, images: Tensor, grid: tuple[int, int], projection: nn.Module) -> PoolingHead:
+    """CLIP's: the class token attends in the last block."""
+    x, last = tower(pixel_values=images, output_hidden_states=True).hidden_states[-2], tower.encoder.layers[-1]
+    normed, attn = last.layer_norm1(x), last.self_attn
+    query, key, values = (
+        split_heads(part, attn.num_heads)
+        for part in (attn.q_proj(normed[:, :1]), attn.k_proj(normed), attn.v_proj(normed))
+    )
+
+    def finish(pooled: Tensor) -> Tensor:
+        z = x[:, None, None, 0] + attn.out_proj(pooled)
+        embeddings: Tensor = projection(tower.post_layernorm(z + last.mlp(last.layer_norm2(z))))
+        return embeddings
+
+    return PoolingHead(pooling_logits(query, key), values, grid, finish)
 
 
 def _embeddings(features: Any, normalize: bool) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from geomammut.model.config import VisionConfig
 from geomammut.model.layers import MLP, Attention, SelfBlock, initialize
-from geomammut.model.smooth_attention import smooth_attention
+from geomammut.model.pooling_head import PoolingHead, Window, mean_head, pooling_logits
 
 
 class ConvStem(nn.Module):
@@ -146,57 +146,39 @@ class VisionTower(nn.Module):
             case "mean":
                 return self._project(tokens.last.mean(dim=1))
 
-    def dense(self, tokens: ImageTokens, window: int) -> Tensor:
+    def dense(self, tokens: ImageTokens, window: Window) -> Tensor:
         """Pool tokens in a window around every patch: [B, h, w, E], of length 1.
 
-        Smooth-Attention-Operation (DESIGN §5, our reading): `window` is the radius in patches; 0 is each
-        patch by itself, and a radius of the grid's size or more is the image embedding everywhere.
+        Smooth-Attention-Operation (DESIGN §5, our reading): `window` is the radius in patches, or several whose
+        embeddings are averaged; 0 is each patch by itself, and a radius of the grid's size or more is the image
+        embedding everywhere.
         """
-        first, grid = int(self.config.class_token), self.config.grid
+        return self._head(tokens).everywhere(window)
+
+    def _head(self, tokens: ImageTokens) -> PoolingHead:
+        grid = (self.config.grid, self.config.grid)
         match self.config.pool:
             case "attention":
                 logits, values = self.attn_pool.logits_and_values(tokens.last)
-                pooled = self.attn_pool.finish(pooled_around(logits, values, first, grid, window))
+                return PoolingHead(logits, values, grid, lambda z: self._project(self.attn_pool.finish(z)))
             case "class":
-                last = self.blocks[-1]
+                last, before = self.blocks[-1], tokens.before
                 assert isinstance(last, SelfBlock)
-                normed = last.ln_1(tokens.before)
-                query, key, values = last.attn.queries_keys_values(normed, None)
-                logits = (query[:, :, :1] @ key.transpose(-2, -1)).squeeze(2) * query.shape[-1] ** -0.5
-                attended = last.attn.out_proj(pooled_around(logits, values, first, grid, window))
-                pooled = last.finish(tokens.before[:, None, None, 0] + attended)
+                query, key, values = last.attn.queries_keys_values(last.ln_1(before), None)
+                logits = pooling_logits(query[:, :, :1], key)
+                attn, block = last.attn, last
+                return PoolingHead(
+                    logits,
+                    values,
+                    grid,
+                    lambda z: self._project(block.finish(before[:, None, None, 0] + attn.out_proj(z))),
+                )
             case "mean":
-                values = tokens.last.unsqueeze(1)
-                pooled = pooled_around(values.new_zeros(values.shape[:3]), values, first, grid, window)
-        return F.normalize(self._project(pooled), dim=-1)
+                return mean_head(tokens.last, grid, self._project)
 
     def _project(self, pooled: Tensor) -> Tensor:
         normed: Tensor = self.ln_post(pooled)
         return normed @ self.proj.to(normed.dtype)
-
-
-def pooled_around(logits: Tensor, values: Tensor, first: int, grid: int, window: int) -> Tensor:
-    """Pool values in a window around every patch, heads merged: [B, h, w, H · d].
-
-    Args:
-        logits: [B, H, L], of the pooling query.
-        values: [B, H, L, d].
-        first: How many tokens stand before the patches (class token, registers); they join every window.
-        grid: h and w.
-        window: Radius in patches.
-    """
-    extra_logits = extra_values = None
-    if first:  # several keys pool as one does that has their summed weight and mean value
-        extra_logits = logits[:, :, :first].logsumexp(dim=-1)
-        extra_values = (logits[:, :, :first].softmax(dim=-1).unsqueeze(-1) * values[:, :, :first]).sum(dim=2)
-    pooled = smooth_attention(
-        logits[:, :, first:].reshape(*logits.shape[:2], grid, grid),
-        values[:, :, first:].reshape(*values.shape[:2], grid, grid, -1),
-        window,
-        extra_logits,
-        extra_values,
-    )
-    return pooled.movedim(1, 3).flatten(3)
 
 
 def cropped_positions(positions: Tensor, boxes: Tensor) -> Tensor:
