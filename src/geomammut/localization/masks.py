@@ -36,7 +36,7 @@ NODATA_CLASS = 0
 _TIFF = {"driver": "GTiff", "tiled": True, "blockxsize": 256, "blockysize": 256, "compress": "deflate"}
 _OVERLAY_SIDE = 4096  # longest side of an overlay picture
 _STRIP_ROWS = 256
-_BLOCK_CACHE_MB = 256  # GDAL's own default is a share of the machine's memory
+_BLOCK_CACHE = 256 << 20  # bytes; GDAL's own default is a share of the machine's memory
 # Dark violet through red to pale yellow, readable over imagery and by the colour-blind.
 _HEAT = np.array([[20, 11, 52], [101, 21, 110], [186, 54, 85], [249, 142, 9], [252, 255, 164]], np.float32)
 _CLASS_COLOURS = (
@@ -163,7 +163,7 @@ def _opened(image: Path) -> Iterator[rasterio.DatasetReader]:
         # A picture without georeference is welcome here, and a nodata value is taken before an alpha band.
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
         warnings.simplefilter("ignore", rasterio.errors.NodataShadowWarning)
-        with rasterio.Env(GDAL_CACHEMAX=_BLOCK_CACHE_MB), open_raster(image) as raster:
+        with rasterio.Env(GDAL_CACHEMAX=_BLOCK_CACHE), open_raster(image) as raster:
             yield raster
 
 
