@@ -312,3 +312,22 @@ def test_chips_of_many_small_files(tmp_path: Path) -> None:
     (chip,) = chips(sources, size=96, gsd_m=1.0, centres=centres)
     column, row = int(chip.transform.c - WEST), int(NORTH - chip.transform.f)
     np.testing.assert_array_equal(chip.pixels.transpose(2, 0, 1), pixels[:, row : row + 96, column : column + 96])
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(8, 64), st.integers(33, 200))
+def test_chips_overlap_by_the_stride(tmp_path_factory: pytest.TempPathFactory, stride: int, seam: int) -> None:
+    """Every multiple of the stride that fits gives a chip, also across the seam of two files."""
+    folder, whole = tmp_path_factory.mktemp("stride"), texture(160, 256)
+    west, north = 64 * 7_812.0, 64 * 84_376.0
+    left = write(folder / "left.tif", whole[:, :, :seam], Affine(1, 0, west, 0, -1, north))
+    right = write(folder / "right.tif", whole[:, :, seam:], Affine(1, 0, west + seam, 0, -1, north))
+    found = list(chips(open_sources([left, right]), size=64, gsd_m=1.0, stride=stride))
+    corners = {(int(chip.transform.c - west), int(north - chip.transform.f)) for chip in found}
+    xs = [x for x in range(256 - 63) if (west + x) % stride == 0]
+    ys = [y for y in range(160 - 63) if (north - y - 64) % stride == 0]
+    assert len(found) == len(corners)
+    assert corners == {(x, y) for x in xs for y in ys}
+    for chip in found:
+        x, y = int(chip.transform.c - west), int(north - chip.transform.f)
+        assert (chip.pixels == whole[:, y : y + 64, x : x + 64].transpose(1, 2, 0)).all()

@@ -214,6 +214,7 @@ def chips(
     centres: Centres | None = None,
     resampling: ResamplingName = "cubic",
     jpeg_quality: int = JPEG_QUALITY,
+    stride: int | None = None,
 ) -> ChipPlan:
     """Return the chips of `sources`, to be iterated: every cell of a grid that the imagery fills.
 
@@ -240,6 +241,7 @@ def chips(
         centres: Chips are centred on these points instead, at most one in each cell of the grid.
         resampling: Kernel for pixels that do not fit the grid; all are widened where imagery shrinks.
         jpeg_quality: 1 to 100, libjpeg's scale.
+        stride: Pixels from a chip to the next, 1 to `size`, so that neighbours overlap; None for `size`.
 
     Raises:
         UserError: A number is out of range, or not a single chip fits.
@@ -250,8 +252,12 @@ def chips(
         raise UserError(f"gsd {gsd_m} is out of range; give metres per pixel, such as 0.5")
     if not 1 <= jpeg_quality <= 100:
         raise UserError(f"JPEG quality {jpeg_quality} is out of range; give 1 to 100, such as {JPEG_QUALITY}")
+    if stride is not None and not 1 <= stride <= size:
+        raise UserError(f"stride {stride} is out of range; give 1 to {size} pixels, the size of a chip")
     levels = [source.at(gsd_m) for source in sources]
-    made = ChipPlan(GridPlan(levels, size, gsd_m, area, centres), resampling=resampling, jpeg_quality=jpeg_quality)
+    made = ChipPlan(
+        GridPlan(levels, size, gsd_m, area, centres, stride), resampling=resampling, jpeg_quality=jpeg_quality
+    )
     if next(iter(made.plan), None) is None:
         where = "the imagery" if area is None else "the imagery within the area"
         what = "whole chip" if centres is None else "point to centre a chip on"

@@ -82,6 +82,8 @@ class GridPlan:
         gsd_m: Metres per pixel.
         area: Polygons in EPSG:4326; only chips wholly inside (to within a pixel) are made.
         centres: Points to centre chips on, at most one a cell; without them every cell is a chip.
+        stride: Side of a cell in pixels, at most `size`, which None stands for: a chip's lower left corner is its
+            cell's, and where the stride is less, neighbours overlap.
     """
 
     sources: Sequence[ImagerySource]
@@ -89,6 +91,7 @@ class GridPlan:
     gsd_m: float
     area: BaseGeometry | None = None
     centres: Centres | None = None
+    stride: int | None = None
 
     def __iter__(self) -> Iterator[ChipBlock]:
         for grid in self._grids:
@@ -108,7 +111,12 @@ class GridPlan:
     @property
     def step(self) -> float:
         """Side of a cell in metres."""
-        return self.size * self.gsd_m
+        return self.pixels_apart * self.gsd_m
+
+    @property
+    def pixels_apart(self) -> int:
+        """Side of a cell in pixels."""
+        return self.size if self.stride is None else self.stride
 
     @property
     def slack(self) -> float:
@@ -169,7 +177,8 @@ class _Grid:
     per_block: int = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "per_block", max(1, _BLOCK_PIXELS // self.plan.size))
+        per_block = max(1, (_BLOCK_PIXELS - self.plan.size) // self.plan.pixels_apart + 1)
+        object.__setattr__(self, "per_block", per_block)
         for shape in self.outlines.values():
             shapely.prepare(shape)
         if self.area is not None:
@@ -182,8 +191,8 @@ class _Grid:
         for shape in self._own_inside:
             for key in self._keys(shape):
                 found.setdefault(key, [])
-        # Centred chips reach beyond their block.
-        margin = 0.0 if self.plan.centres is None else self.plan.step
+        # Chips that are centred, or overlap, reach beyond their block.
+        margin = self.plan.size * self.plan.gsd_m - self.plan.step if self.plan.centres is None else self.plan.step
         for index, shape in self.outlines.items():
             for key in self._keys(shapely.buffer(shape, margin - self.plan.slack, join_style="mitre")):
                 if key in found:
@@ -230,7 +239,7 @@ class _Grid:
             return self._centred.get(key, (np.empty((0, 2), np.int64),) * 2)
         offsets = np.arange(self.per_block)
         cells = np.stack(np.meshgrid(offsets, offsets), axis=-1).reshape(-1, 2) + np.array(key) * self.per_block
-        return cells, (cells + np.array([0, 1])) * self.plan.size
+        return cells, cells * self.plan.pixels_apart + np.array([0, self.plan.size])
 
     @cached_property
     def _centred(self) -> dict[tuple[int, int], tuple[NDArray[np.int64], NDArray[np.int64]]]:
