@@ -1,10 +1,12 @@
 """Captions scored: by the field's own code, of a model and of another system."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from fake_model import ColourModel
 from geomammut.errors import UserError
@@ -58,6 +60,58 @@ def test_a_model_and_a_file_of_captions(scene_pairs: Path, tmp_path: Path, monke
     file.write_text(json.dumps(own["captions"]))
     given = eval_captioning("another", tmp_path / "given.json", pairs=scene_pairs, captions=file)
     assert given["metrics"] == own["metrics"]
+
+
+FAKE_JAVA = """#!/bin/sh
+# Stands in for Java: takes SPICE's arguments, and writes what SPICE writes, with F 0.25 for every caption.
+while [ $# -gt 0 ]; do [ "$1" = -out ] && out=$2; case "$1" in -Xmx*) jar=$2; input=$3;; esac; shift; done
+[ -f "$jar" ] && [ -f lib/stanford-corenlp-3.6.0-models.jar ] || exit 1
+python3 - "$input" > "$out" <<'END'
+import json, sys
+ids = [each["image_id"] for each in json.load(open(sys.argv[1]))]
+print(json.dumps([{"image_id": number, "scores": {"All": {"f": 0.25}}} for number in ids]))
+END
+"""
+
+
+def test_spider_is_the_mean_of_spice_and_cider(
+    scene_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The way to SPICE and back. SPICE itself, in Java, was never run here, for want of CoreNLP's jars."""
+    package, programs = tmp_path / "spice", tmp_path / "bin"
+    (package / "lib").mkdir(parents=True)
+    for jar in ("spice-1.0.jar", "lib/stanford-corenlp-3.6.0.jar", "lib/stanford-corenlp-3.6.0-models.jar"):
+        (package / jar).write_bytes(b"")
+    programs.mkdir()
+    (programs / "java").write_text(FAKE_JAVA)
+    (programs / "java").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.setattr("pycocoevalcap.spice.spice.__file__", str(package / "spice.py"))
+    monkeypatch.setattr("pycocoevalcap.spice.get_stanford_models.SPICEDIR", str(package))
+    monkeypatch.setattr(captioning, "load_model", lambda name: Writer())
+    metrics = eval_captioning("m", tmp_path / "out.json", pairs=scene_pairs, spice=True)["metrics"]
+    assert metrics["spice"] == pytest.approx(25)
+    assert metrics["spider"] == pytest.approx((25 + metrics["cider"]) / 2, abs=1e-3)
+    (package / "spice-1.0.jar").unlink()
+    with pytest.raises(UserError, match=r"SPICE does not run .*; it needs Java 8; or leave --spice out") as raised:
+        eval_captioning("m", tmp_path / "no.json", pairs=scene_pairs, spice=True)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_known_benchmarks_counts_are_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(captioning, "load_model", lambda name: Writer())
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (9, 9)).save(tmp_path / "images" / "a.png")
+    entry = {"filename": "a.png", "split": "test", "sentences": [{"raw": "a red roof"}, {"raw": "a roof"}]}
+    (tmp_path / "dataset.json").write_text(json.dumps({"images": [entry]}))
+    given = {"annotations": tmp_path / "dataset.json", "images": tmp_path / "images", "split": "test"}
+    with pytest.raises(UserError, match=r"1 images of 1,093, 1,092 missing; 2 captions of 5,465, .*give --subset"):
+        eval_captioning("m", tmp_path / "out.json", **given, benchmark="rsicd")
+    results = eval_captioning("m", tmp_path / "out.json", **given, benchmark="rsicd", subset=True)
+    assert (results["benchmark"], results["published"]["whole"]) == ("rsicd", False)
+    assert "1,092 missing" in capsys.readouterr().err
 
 
 def test_mistakes_end_in_one_line(scene_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,6 +70,42 @@ def test_scorer_equals_the_definition(
     assert metrics == pytest.approx(expected | {"mR": sum(expected.values()) / 6})
 
 
+def recall_by_sorting(scores: torch.Tensor, right: torch.Tensor, k: int) -> float:
+    """What CLIP_benchmark 1.6.2 reports: the share of rows of which something right is among the k best, by topk.
+
+    Its own code is compared with ours by benchmarks/retrieval.py, since the package brings transformers along.
+    """
+    best = scores.topk(min(k, scores.shape[1]), dim=1).indices
+    return 100 * right.gather(1, best).any(1).double().mean().item()
+
+
+@pytest.mark.parametrize("protocol", ["instance", "skyscript"])
+def test_without_ties_recalls_are_those_of_a_sort(protocol: str) -> None:
+    """40 images of 1 to 5 captions; with `skyscript` some captions belong to several images."""
+    random = np.random.default_rng(4)
+    words = (
+        [f"text {n}" for n in random.permutation(150)]
+        if protocol == "instance"
+        else [f"text {n % 60}" for n in range(150)]
+    )
+    captions = [[words.pop() for _ in range(random.integers(1, 5))] for _ in range(40)]
+    texts, pairs = protocol_pairs(captions, protocol)  # type: ignore[arg-type]
+    torch.manual_seed(4)
+    images, sentences = torch.randn(40, 64), torch.randn(len(texts), 64)
+    sentences[pairs[:, 1]] += 0.25 * images[pairs[:, 0]]
+    scores = images @ sentences.T
+    assert len(scores.unique()) == scores.numel()
+    right = torch.zeros(scores.shape, dtype=torch.bool)
+    right[pairs[:, 0], pairs[:, 1]] = True
+    expected = {
+        f"{direction}_r{k}": recall_by_sorting(table, truth, k)
+        for direction, table, truth in (("i2t", scores, right), ("t2i", scores.T, right.T))
+        for k in (1, 5, 10)
+    }
+    assert len(set(expected.values())) > 3  # neither all right nor all wrong
+    assert retrieval_metrics(images, sentences, pairs) == pytest.approx(expected | {"mR": sum(expected.values()) / 6})
+
+
 def test_blocks_change_no_rank_of_real_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many equal rows among rows of real numbers, whose scores round: equal rows tie over all blocks."""
     torch.manual_seed(1)

@@ -128,6 +128,21 @@ def test_results_stand_in_tables_beside_published_figures(place: Path) -> None:
         assert figure in page
 
 
+@pytest.mark.parametrize("missing", [None, "ucm"])
+def test_the_suite_that_comes_along_is_one(place: Path, missing: str | None) -> None:
+    """Its entries are valid, and the files that they name are looked for where its first lines say they lie."""
+    recipes = Path(__file__).parents[1] / "recipes"
+    for folder in ("rsicd/images", "ucm", "eurosat", "dubai/images", "dubai/masks"):
+        if folder != missing:
+            Path("data", folder).mkdir(parents=True)
+    Path("data/rsicd/dataset_rsicd.json").write_text("{}")
+    wrong = (
+        r"ucm: images: nothing is at data/ucm" if missing else r"5 of 5 evaluations failed, first rsicd-val of first"
+    )
+    with pytest.raises(UserError, match=wrong):
+        eval_suite(recipes / "suite_small.toml", ["first"], Path("results"), data=Path("data"))
+
+
 def test_a_result_is_kept_until_its_inputs_change(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     measured = []
     for kind, verb in list(suite.VERBS.items()):
