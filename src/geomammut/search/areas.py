@@ -1,0 +1,72 @@
+"""What the model sees in an area of the map: heat of a query, and masks of classes."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import rasterio
+import torch
+from numpy.typing import NDArray
+from rasterio.enums import ColorInterp
+from rasterio.transform import from_bounds
+from rio_tiler.utils import render
+
+from geomammut.localization.heatmaps import heat_colours
+from geomammut.localization.segments import segment_with
+from geomammut.model.interface import VisionLanguageModel
+from geomammut.model.score_maps import score_maps
+from geomammut.search.tiles import Bounds, Imagery
+
+
+def heat_picture(
+    model: VisionLanguageModel, imagery: Imagery, query: NDArray[np.float32], box: Bounds, gsd_m: float
+) -> tuple[bytes, float, float]:
+    """Show where in an area a query fits, by smooth attention.
+
+    Args:
+        model: The archive's.
+        imagery: Of the archive.
+        query: [E], of length 1.
+        box: West, south, east, north in degrees.
+        gsd_m: Metres per pixel at which the model looks.
+
+    Returns:
+        A PNG with transparency that covers the box in web mercator, and the least and the largest cosine.
+
+    Raises:
+        UserError: The box is none, too large, or has no imagery.
+    """
+    pixels, valid, _ = imagery.area(box, gsd_m)
+    scores = score_maps(model, pixels, torch.from_numpy(query)[None], window=1)[0]
+    heat = np.where(valid, scores, np.nan)
+    colour, opacity = heat_colours(heat)
+    planes = np.round(colour).astype(np.uint8).transpose(2, 0, 1)
+    picture = render(planes, mask=np.round(opacity[..., 0] * 255).astype(np.uint8), img_format="PNG", zlevel=1)
+    return picture, float(np.nanmin(heat)), float(np.nanmax(heat))
+
+
+def masks(model: VisionLanguageModel, imagery: Imagery, classes: str, box: Bounds, gsd_m: float) -> tuple[bytes, bytes]:
+    """Divide an area into classes named by words, as `geomammut segment` does a file.
+
+    Returns:
+        The mask as GeoTIFF (web mercator), and its polygons as GeoJSON.
+
+    Raises:
+        UserError: No two classes, or the box is none, too large, or has no imagery.
+    """
+    pixels, valid, bounds = imagery.area(box, gsd_m)
+    with tempfile.TemporaryDirectory(prefix="geomammut-") as scratch:
+        area, mask, polygons = (Path(scratch, name) for name in ("area.tif", "mask.tif", "mask.geojson"))
+        _write_area(area, pixels, valid, bounds)
+        segment_with(model, area, classes, mask, geojson=polygons)
+        return mask.read_bytes(), polygons.read_bytes()
+
+
+def _write_area(path: Path, pixels: NDArray[np.uint8], valid: NDArray[np.bool_], bounds: Bounds) -> None:
+    height, width = valid.shape
+    profile = {"driver": "GTiff", "dtype": "uint8", "count": 4, "width": width, "height": height}
+    place = {"crs": "EPSG:3857", "transform": from_bounds(*bounds, width, height)}
+    with rasterio.open(path, "w", **profile, **place, photometric="RGB", alpha="YES") as written:
+        written.colorinterp = [ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha]
+        written.write(pixels.transpose(2, 0, 1), [1, 2, 3])
+        written.write(valid.astype(np.uint8) * 255, 4)

@@ -1,0 +1,123 @@
+"""`geomammut serve`: an archive searched in the browser, and by programs."""
+
+import contextlib
+import ipaddress
+import os
+import secrets
+import signal
+import socket
+import threading
+from pathlib import Path
+
+import rasterio
+import uvicorn
+
+from geomammut.errors import UserError
+from geomammut.progress import console
+from geomammut.search.api import create_app
+from geomammut.search.archive import Archive
+from geomammut.search.page_files import MAP, page_files
+
+_BLOCK_CACHE = 256 << 20  # bytes; GDAL's own default is a share of the machine's memory
+_CONNECTIONS = 1000
+_LAST_SECONDS = 10  # for answers that are under way when the server is asked to end
+_MIN_TOKEN = 12
+
+
+def serve(
+    index: Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    token: str | None = None,
+    model: str | None = None,
+    seed: int = 0,
+) -> None:
+    """Serve an archive: a page with a map, and an API, until it is interrupted.
+
+    Args:
+        index: What `geomammut index` made.
+        host: Address of this machine to answer at; any but a loopback address asks for a token.
+        port: To answer at; 0 for any that is free.
+        token: What everyone who asks must know.
+        model: Where the archive's model is now, if it has moved.
+        seed: There because every verb has it; nothing here is random.
+
+    Raises:
+        UserError: No such archive or model, others could ask without a token, or the port is taken.
+    """
+    check_token(host, token)
+    archive = Archive.open(Path(index))
+    app = create_app(archive, archive.load_model(model), token)
+    if MAP not in page_files():
+        console.print(
+            "note: MapLibre is not here, so the page has no map; `pip install` GeoMaMMUT anew with npm's registry in reach",
+            soft_wrap=True,
+        )
+    with listening(host, port) as listener:
+        address = f"http://{_in_url(host)}:{listener.getsockname()[1]}"
+        asks = " (asks for the token)" if token else ""
+        console.print(f"{len(archive):,} chips at {address}{asks}; Ctrl-C ends", soft_wrap=True, highlight=False)
+        run(app, listener)
+
+
+def run(app: uvicorn.config.ASGIApplication, listener: socket.socket) -> None:
+    """Answer at a listening socket until SIGINT or SIGTERM, and then finish what is under way."""
+    config = uvicorn.Config(
+        app,
+        http="h11",  # bounds the size of headers
+        h11_max_incomplete_event_size=16 << 10,
+        ws="none",
+        lifespan="off",
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        limit_concurrency=_CONNECTIONS,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=_LAST_SECONDS,
+    )
+    if threading.current_thread() is threading.main_thread():
+        # uvicorn passes on the signal that ended it; both end the command quietly.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with rasterio.Env(GDAL_CACHEMAX=_BLOCK_CACHE), contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def check_token(host: str, token: str | None) -> None:
+    """Refuse to let others ask without a token.
+
+    Raises:
+        UserError: `host` is not a loopback address and there is no token, or the token is short.
+    """
+    if token is not None:
+        if len(token) < _MIN_TOKEN or not token.isascii() or not token.isprintable():
+            raise UserError(
+                f"the token is to have at least {_MIN_TOKEN} plain characters, such as {secrets.token_urlsafe(16)}"
+            )
+        return
+    try:
+        found = {info[4][0] for info in socket.getaddrinfo(host, None)}
+    except OSError as error:
+        raise UserError(f"--host {host} is no address of this machine; 127.0.0.1 is this machine alone") from error
+    if not all(ipaddress.ip_address(str(address).partition("%")[0]).is_loopback for address in found):
+        raise UserError(
+            f"others could ask at {host}, so a token is needed: GEOMAMMUT_TOKEN={secrets.token_urlsafe(16)} or --token"
+        )
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens.
+
+    Raises:
+        UserError: The port is taken, or the address is not this machine's.
+    """
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(address[:2], family=family, backlog=1024)
+    except (OSError, OverflowError) as error:
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+        raise UserError(f"cannot answer at {host} port {port} ({reason}); give another --port or --host") from error
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
