@@ -18,7 +18,7 @@ def api_page(description: dict[str, Any]) -> str:
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
         tag("title", f"{title}: the API"),
         Html('<link rel="stylesheet" href="/page/page.css">'),
     )

@@ -1,5 +1,6 @@
 """What the model sees in an area of the map: heat of a query, and masks of classes."""
 
+import json
 import tempfile
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def masks(model: VisionLanguageModel, imagery: Imagery, classes: str, box: Bound
     """Divide an area into classes named by words, as `geomammut segment` does a file.
 
     Returns:
-        The mask as GeoTIFF (web mercator), and its polygons as GeoJSON.
+        The mask as GeoTIFF (web mercator), and its polygons as GeoJSON, which also lists `classes` with their colours.
 
     Raises:
         UserError: No two classes, or the box is none, too large, or has no imagery.
@@ -59,7 +60,14 @@ def masks(model: VisionLanguageModel, imagery: Imagery, classes: str, box: Bound
         area, mask, polygons = (Path(scratch, name) for name in ("area.tif", "mask.tif", "mask.geojson"))
         _write_area(area, pixels, valid, bounds)
         segment_with(model, area, classes, mask, geojson=polygons)
-        return mask.read_bytes(), polygons.read_bytes()
+        collection = json.loads(polygons.read_text(encoding="utf-8"))
+        names = list(parse_classes(classes))
+        colours = class_colours(len(names)).values()
+        collection["classes"] = [
+            {"name": name, "colour": f"#{red:02x}{green:02x}{blue:02x}"}
+            for name, (red, green, blue, _) in zip(names, colours, strict=True)
+        ]
+        return mask.read_bytes(), json.dumps(collection, ensure_ascii=False).encode()
 
 
 def _write_area(path: Path, pixels: NDArray[np.uint8], valid: NDArray[np.bool_], bounds: Bounds) -> None:

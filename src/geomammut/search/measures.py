@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from functools import partial
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -35,7 +36,7 @@ class Measured:
         )
         waiting = Gauge("geomammut_waiting", "Jobs that wait.", ("line",), registry=self._registry)
         for name, line in lines.items():
-            waiting.labels(name).set_function(lambda line=line: float(line.length))
+            waiting.labels(name).set_function(partial(_length, line))
         Gauge("geomammut_chips", "Chips in the archive.", registry=self._registry).set(chips)
 
     def text(self) -> tuple[bytes, str]:
@@ -62,3 +63,7 @@ class Measured:
             route = getattr(scope.get("route"), "path", "none")
             self._requests.labels(route, str(status)).inc()
             self._seconds.labels(route).observe(time.perf_counter() - began)
+
+
+def _length(line: Line) -> float:
+    return float(line.length)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import rasterio
 import uvicorn
+from starlette.types import ASGIApp
 
 from geomammut.errors import UserError
 from geomammut.progress import console
@@ -22,6 +23,9 @@ _BLOCK_CACHE = 256 << 20  # bytes; GDAL's own default is a share of the machine'
 _CONNECTIONS = 1000
 _LAST_SECONDS = 10  # for answers that are under way when the server is asked to end
 _MIN_TOKEN = 12
+_NO_MAP = "note: the page has no map, for MapLibre is not here; install GeoMaMMUT again where npm can be asked"
+    "note: the page has no map, for MapLibre is not here; install GeoMaMMUT again where npm's registry can be asked"
+)
 
 
 def serve(
@@ -50,10 +54,7 @@ def serve(
     archive = Archive.open(Path(index))
     app = create_app(archive, archive.load_model(model), token)
     if MAP not in page_files():
-        console.print(
-            "note: MapLibre is not here, so the page has no map; `pip install` GeoMaMMUT anew with npm's registry in reach",
-            soft_wrap=True,
-        )
+        console.print(_NO_MAP, soft_wrap=True)
     with listening(host, port) as listener:
         address = f"http://{_in_url(host)}:{listener.getsockname()[1]}"
         asks = " (asks for the token)" if token else ""
@@ -61,7 +62,7 @@ def serve(
         run(app, listener)
 
 
-def run(app: uvicorn.config.ASGIApplication, listener: socket.socket) -> None:
+def run(app: ASGIApp, listener: socket.socket) -> None:
     """Answer at a listening socket until SIGINT or SIGTERM, and then finish what is under way."""
     config = uvicorn.Config(
         app,

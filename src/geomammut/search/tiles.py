@@ -161,4 +161,4 @@ def _cost(dataset: DatasetReader, source: ImagerySource, box: Bounds, width: int
     down = max(0.0, min(top, box[3]) - max(bottom, box[1])) / (top - bottom)
     shrink = (box[2] - box[0]) / width / ((right - left) / dataset.width)
     overview = max((factor for factor in dataset.overviews(source.bands[0]) if factor <= shrink), default=1)
-    return across * dataset.width * down * dataset.height / overview**2
+    return float(across * dataset.width * down * dataset.height / overview**2)
