@@ -13,8 +13,11 @@ from rasterio.windows import Window
 
 from fake_model import ColourModel
 from geomammut.errors import UserError
-from geomammut.localization import masks
-from geomammut.localization.masks import heatmap, overlay, parse_classes, segment
+from geomammut.evaluation.masks import BACKGROUND_PROMPTS
+from geomammut.localization import heatmaps, polygons, rasters, scoring, segments
+from geomammut.localization.heatmaps import heatmap, overlay
+from geomammut.localization.legend import class_colours, parse_classes
+from geomammut.localization.segments import segment
 from geomammut.model.score_maps import attention_score_maps, sao_scorer, score_maps, score_strips
 
 UTM = "EPSG:32633"
@@ -23,7 +26,8 @@ UTM = "EPSG:32633"
 @pytest.fixture(autouse=True)
 def colour_model(monkeypatch: pytest.MonkeyPatch) -> ColourModel:
     model = ColourModel()
-    monkeypatch.setattr(masks, "load_model", lambda name: model)
+    for verb in (heatmaps, segments):
+        monkeypatch.setattr(verb, "load_model", lambda name: model)
     return model
 
 
@@ -138,10 +142,10 @@ def test_heatmap_tif_of_a_picture_has_no_crs(tmp_path: Path) -> None:
 
 
 def test_a_large_overlay_is_thinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(masks, "_OVERLAY_SIDE", 50)
+    monkeypatch.setattr(rasters, "_PICTURE_SIDE", 50)
     Image.fromarray(striped()).save(tmp_path / "picture.png")
     out = heatmap("m", tmp_path / "picture.png", "red", tmp_path / "heat.png", window=0)
-    assert Image.open(out).size == (40, 24)
+    assert Image.open(out).size == (50, 30)
 
 
 def test_overlay_without_contrast_or_data() -> None:
@@ -189,12 +193,13 @@ def test_polygons_lie_where_the_mask_does(raster: Path, tmp_path: Path) -> None:
 
 def test_mean_scores_are_those_of_each_polygon(raster: Path, tmp_path: Path, monkeypatch) -> None:
     """Read in strips of a few rows, polygons that span strips get the mean over all of their pixels."""
-    monkeypatch.setattr(masks, "_STRIP_ROWS", 7)
+    monkeypatch.setattr(polygons, "_STRIP_ROWS", 7)
     out = segment("m", raster, "red, blue", tmp_path / "mask.tif", geojson=tmp_path / "p.geojson", window=0)
     model = ColourModel()
     with rasterio.open(raster) as image, rasterio.open(out) as mask:
         pixels = image.read([1, 2, 3]).transpose(1, 2, 0)
         classes = mask.read(1)
+    pixels[:8] = 128  # where there is no data, the model is shown its mean colour
     embeddings = torch.nn.functional.normalize(model.encode_text(["red", "blue"]), dim=-1)
     best = score_maps(model, pixels, embeddings, window=0).max(0)
     features = json.loads((tmp_path / "p.geojson").read_text())["features"]
@@ -213,7 +218,140 @@ def test_an_image_without_data_gives_an_empty_mask(raster: Path, tmp_path: Path)
     assert json.loads((tmp_path / "p.geojson").read_text()) == {"type": "FeatureCollection", "features": []}
 
 
+def test_outputs_are_cloud_optimized(raster: Path, tmp_path: Path) -> None:
+    mask, likely = tmp_path / "mask.tif", tmp_path / "likely.tif"
+    segment("m", raster, "red, blue, green", mask, probabilities=likely, window=0)
+    heat = heatmap("m", raster, "red", tmp_path / "heat.tif", window=0)
+    for path in (mask, likely, heat):
+        with rasterio.open(path) as written:
+            assert written.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+            assert (written.crs, written.transform) == (UTM, from_origin(500_000, 5_300_000, 2, 2))
+    with rasterio.open(likely) as written, rasterio.open(mask) as classes:
+        assert written.descriptions == ("red", "blue", "green")
+        stored = written.read()
+        assert (stored[:, :8] == 255).all()
+        assert written.nodata == 255
+        shares = stored[:, 8:] * written.scales[0]
+        np.testing.assert_allclose(shares.sum(0), 1, atol=0.01)
+        best = shares.argmax(0) + 1
+        assert (best == classes.read(1)[8:]).mean() > 0.99
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["heat.tif", "likely.tif", "mask.tif", "mosaic.tif"]
+
+
+def test_a_large_heat_has_overviews(tmp_path: Path) -> None:
+    Image.fromarray(striped(96, 1100)).save(tmp_path / "wide.png")
+    with rasterio.open(heatmap("m", tmp_path / "wide.png", "red", tmp_path / "heat.tif", window=0)) as heat:
+        assert heat.overviews(1)
+
+
+def test_the_picture_of_a_mask_shows_its_colours(raster: Path, tmp_path: Path) -> None:
+    segment("m", raster, "red, blue", tmp_path / "mask.tif", picture=tmp_path / "mask.png", window=0)
+    shown = np.array(Image.open(tmp_path / "mask.png"))
+    colours = class_colours(2)
+    assert (shown[:8] == 0).all()  # no data
+    assert np.abs(shown[60, 20].astype(int) - (np.array([255, 0, 0]) + colours[1][:3]) / 2).max() <= 1
+    assert np.abs(shown[20, 140].astype(int) - (np.array([0, 0, 255]) + colours[2][:3]) / 2).max() <= 1
+
+
+def scene(height: int, width: int) -> np.ndarray:
+    """Blobs of the three colours and their mixtures, at no multiple of anything."""
+    random = np.random.default_rng(0)
+    y, x = np.mgrid[:height, :width]
+    waves = [np.sin(x / random.uniform(9, 23) + a) * np.sin(y / random.uniform(9, 23) - a) for a in (0.3, 1.7, 4.1)]
+    return np.stack([np.clip(140 + 115 * wave, 1, 255) for wave in waves], axis=2).astype(np.uint8)
+
+
+def georeferenced(path: Path, pixels: np.ndarray) -> Path:
+    profile = {"driver": "GTiff", "dtype": "uint8", "height": pixels.shape[0], "width": pixels.shape[1], "count": 3}
+    with rasterio.open(path, "w", crs=UTM, transform=from_origin(500_000, 5_300_000, 2, 2), **profile) as file:
+        file.write(pixels.transpose(2, 0, 1))
+    return path
+
+
+def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = georeferenced(tmp_path / "image.tif", scene(230, 410))
+    monkeypatch.setattr(scoring, "_SCORES_AT_ONCE", 3 * 32 * 150)  # several blocks of columns
+    options = {"window": (0, 1)}
+
+    def outputs(name: str) -> dict[str, Path]:
+        return {"geojson": tmp_path / f"{name}.geojson", "probabilities": tmp_path / f"{name}_p.tif"}
+
+    scored: list[int] = []
+    dense = ColourModel.dense_image_embeddings
+
+    def counted(model: ColourModel, images: torch.Tensor, window: object) -> torch.Tensor:
+        scored.append(len(images))
+        if len(scored) in kills:
+            raise KeyboardInterrupt
+        return dense(model, images, 0)
+
+    monkeypatch.setattr(ColourModel, "dense_image_embeddings", counted)
+    kills: set[int] = set()
+    whole = segment("m", image, "red, blue, green", tmp_path / "whole.tif", **outputs("whole"), **options)
+    once = sum(scored)
+    scored.clear()
+    kills = {9, 24, 40}
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            segment("m", image, "red, blue, green", tmp_path / "killed.tif", **outputs("killed"), **options)
+        assert not (tmp_path / "killed.tif").exists()
+    with (tmp_path / ".killed.tif.unfinished" / "class-0.rows").open("ab") as torn:
+        torn.write(b"half a row")
+    kills = set()
+    killed = segment("m", image, "red, blue, green", tmp_path / "killed.tif", **outputs("killed"), **options)
+    assert killed.read_bytes() == whole.read_bytes()
+    for one, other in zip(outputs("killed").values(), outputs("whole").values(), strict=True):
+        assert one.read_bytes() == other.read_bytes()
+    assert sum(scored) < 1.8 * once  # not begun anew each time
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_what_is_unfinished_of_another_call_is_not_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = georeferenced(tmp_path / "image.tif", scene(200, 64))
+    dense, calls = ColourModel.dense_image_embeddings, []
+
+    def broken(model: ColourModel, images: torch.Tensor, window: object) -> torch.Tensor:
+        calls.append(1)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return dense(model, images, 0)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ColourModel, "dense_image_embeddings", broken)
+        with pytest.raises(KeyboardInterrupt):
+            segment("m", image, "red, blue", tmp_path / "mask.tif")
+    after = segment("m", image, "blue, green", tmp_path / "mask.tif")
+    assert after.read_bytes() == segment("m", image, "blue, green", tmp_path / "fresh.tif").read_bytes()
+
+
+def test_blocks_of_columns_leave_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = georeferenced(tmp_path / "image.tif", scene(150, 500))
+    one = heatmap("m", image, "red", tmp_path / "one.tif")
+    monkeypatch.setattr(scoring, "_SCORES_AT_ONCE", 1)
+    assert len(scoring._column_blocks(500, 1, 32, 16)) == 4
+    many = heatmap("m", image, "red", tmp_path / "many.tif")
+    assert one.read_bytes() == many.read_bytes()
+
+
+def test_shifted_windows_see_the_same(tmp_path: Path) -> None:
+    """Where window borders fall, the mask is no other than where they do not."""
+    pixels = scene(230, 410)
+    masks = []
+    for down, right in ((0, 0), (5, 7)):
+        image = georeferenced(tmp_path / f"{down}.tif", pixels[down:, right:])
+        with rasterio.open(segment("m", image, "red, blue, green", tmp_path / f"mask{down}.tif", window=0)) as mask:
+            masks.append(mask.read(1)[5 - down :, 7 - right :])
+    differs = masks[0] != masks[1]
+    assert differs.mean() < 0.06
+    by_phase = [differs[:, phase::16].mean() for phase in range(16)]  # of the windows' stride
+    assert max(by_phase) < 2 * differs.mean()
+
+
 def test_classes_are_parsed() -> None:
+    assert parse_classes("road, background")["background"] == list(BACKGROUND_PROMPTS)
+    assert parse_classes("road, background|sand")["background"] == ["background", "sand"]
     assert parse_classes("building|house roofs, road,water") == {
         "building": ["building", "house roofs"],
         "road": ["road"],
@@ -239,6 +377,10 @@ def test_mistakes_end_in_one_line(raster: Path, tmp_path: Path) -> None:
         "must end in .png or .tif": lambda: heatmap("m", raster, "red", tmp_path / "o.jpeg"),
         "must end in .tif": lambda: segment("m", raster, "red, blue", tmp_path / "o.png"),
         "radius is -1": lambda: segment("m", raster, "red, blue", tmp_path / "o.tif", window=-1),
+        r"radius is \(\)": lambda: segment("m", raster, "red, blue", tmp_path / "o.tif", window=()),
+        "o.jpg: its name must end in .png": lambda: segment(
+            "m", raster, "red, blue", tmp_path / "o.tif", picture=tmp_path / "o.jpg"
+        ),
         "needs 2 to 255": lambda: segment("m", raster, "red", tmp_path / "o.tif"),
         "has no CRS": lambda: segment("m", picture, "red, blue", tmp_path / "o.tif", geojson=geojson),
         "uint16, not 8-bit": lambda: heatmap("m", deep, "red", tmp_path / "o.tif"),

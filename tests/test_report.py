@@ -29,7 +29,8 @@ from geomammut.evaluation.classification import eval_classification
 from geomammut.evaluation.retrieval import eval_retrieval
 from geomammut.evaluation.segmentation import IGNORED, eval_segmentation
 from geomammut.files import content_id, write_json
-from geomammut.localization.masks import heatmap, segment
+from geomammut.localization.heatmaps import heatmap
+from geomammut.localization.segments import segment
 from geomammut.markup import Html, markup, tag
 from geomammut.model.config import MammutConfig, TextConfig, VisionConfig
 from geomammut.model.load import save_model

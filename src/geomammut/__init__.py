@@ -40,8 +40,8 @@ _HOMES = {
     "eval_captioning": "evaluation.captioning",
     "eval_segmentation": "evaluation.segmentation",
     "eval_suite": "evaluation.suite",
-    "heatmap": "localization.masks",
-    "segment": "localization.masks",
+    "heatmap": "localization.heatmaps",
+    "segment": "localization.segments",
     "localize": "localization.rounds",
 }
 

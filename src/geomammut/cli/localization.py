@@ -22,7 +22,7 @@ def heatmap(
     Example:
       geomammut heatmap --model runs/rsicd harbour.tif --text "boats in a marina" -o marina.png
     """
-    from geomammut.localization.masks import heatmap
+    from geomammut.localization.heatmaps import heatmap
 
     print_path(heatmap(model, image, text, out, window=window, seed=seed))
 
@@ -30,9 +30,21 @@ def heatmap(
 def segment(
     model: ModelName,
     image: Image,
-    classes: Annotated[str, typer.Option(help='Comma-separated words: "building, road, water".', show_default=False)],
+    classes: Annotated[
+        str,
+        typer.Option(
+            help='Comma-separated words, synonyms by bars: "building|house roofs, road, background".',
+            show_default=False,
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The mask, GeoTIFF.", show_default=False)],
     geojson: Annotated[Path | None, typer.Option(help="Also write polygons here.", show_default=False)] = None,
+    probabilities: Annotated[
+        Path | None, typer.Option(help="Also write each class's probability here, GeoTIFF.", show_default=False)
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Also write the classes over the image here, .png.", show_default=False)
+    ] = None,
     window: Window = 1,
     seed: Seed = 0,
 ) -> None:
@@ -42,9 +54,21 @@ def segment(
     Example:
       geomammut segment --model runs/rsicd town.tif --classes "building, road, water" -o mask.tif
     """
-    from geomammut.localization.masks import segment
+    from geomammut.localization.segments import segment
 
-    print_path(segment(model, image, classes, out, geojson=geojson, window=window, seed=seed))
+    print_path(
+        segment(
+            model,
+            image,
+            classes,
+            out,
+            geojson=geojson,
+            probabilities=probabilities,
+            picture=picture,
+            window=window,
+            seed=seed,
+        )
+    )
 
 
 def localize(

@@ -28,8 +28,26 @@ Overrides = Annotated[
 Image = Annotated[Path, typer.Argument(metavar="IMAGE", exists=True, dir_okay=False)]
 PairSet = Annotated[Path, typer.Option("--out", "-o", help="The new pair set, a folder.", show_default=False)]
 Results = Annotated[Path, typer.Option("--out", "-o", help="The results, JSON.", show_default=False)]
+
+
+def parse_window(text: str | int) -> int | tuple[int, ...]:
+    """Read the radius or radii of the smooth attention: `1`, or `0,1,3`."""
+    try:
+        radii = tuple(int(number) for number in str(text).split(","))
+    except ValueError:
+        radii = (-1,)
+    if min(radii) < 0:
+        raise typer.BadParameter(f"{text!r} is no radius in patches, such as 1, nor several, such as 0,1,3")
+    return radii[0] if len(radii) == 1 else radii
+
+
 Window = Annotated[
-    int, typer.Option(min=0, help="Radius of the smooth attention, in patches; 0 is the plain value path.")
+    Any,
+    typer.Option(
+        parser=parse_window,
+        metavar="RADII",
+        help="Radius of the smooth attention, in patches; 0 is the plain value path; several (0,1,3) are averaged.",
+    ),
 ]
 
 

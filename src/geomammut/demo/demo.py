@@ -17,8 +17,9 @@ from geomammut.evaluation.retrieval import eval_retrieval
 from geomammut.evaluation.segmentation import eval_segmentation
 from geomammut.files import write_json
 from geomammut.landmarks.table import landmarks
-from geomammut.localization.masks import heatmap, segment
+from geomammut.localization.heatmaps import heatmap
 from geomammut.localization.rounds import LocalizeRecipe, localize
+from geomammut.localization.segments import segment
 from geomammut.pairs.landmarks import pairs_landmarks
 from geomammut.pairs.web import pairs_web
 from geomammut.progress import console

@@ -19,7 +19,7 @@ from shapely.geometry.base import BaseGeometry, BaseMultipartGeometry
 from geomammut.demo.place.surfaces import LAND_CLASSES
 from geomammut.evaluation.images import read_rgb
 from geomammut.evaluation.masks import IGNORED
-from geomammut.localization.masks import class_colours
+from geomammut.localization.legend import class_colours
 from geomammut.markup import Html, markup, tag
 from geomammut.pairs.pair_set import PairSet
 

@@ -26,6 +26,7 @@ from geomammut.evaluation.prompts import class_embeddings
 from geomammut.evaluation.results import write_results
 from geomammut.model.interface import VisionLanguageModel
 from geomammut.model.load import load_model
+from geomammut.model.pooling_head import Window, radii
 from geomammut.model.score_maps import PatchScorer, attention_scorer, sao_scorer, score_strips
 from geomammut.progress import track
 
@@ -42,7 +43,7 @@ def eval_segmentation(
     benchmark: str | None = None,
     split: str | None = None,
     subset: bool = False,
-    window: int = 1,
+    window: Window = 1,
     method: SegmentationMethod = "sao",
     leaks: bool = False,
     seed: int = 0,
@@ -64,7 +65,7 @@ def eval_segmentation(
         benchmark: Which it is (`benchmarks list`): its layout, its classes, and the counts to check.
         split: Which of its splits.
         subset: Measure, with a note, though counts are not those published.
-        window: Radius of the Smooth-Attention window, in patches.
+        window: Radius of the Smooth-Attention window, in patches, or several that are averaged.
         method: `sao` (Smooth-Attention) or `attention` (raw last cross-attention block, the baseline).
         leaks: Also report which images are nearly ones of the pair sets that the model's records name.
         seed: Of the bootstrap.
@@ -78,8 +79,10 @@ def eval_segmentation(
     """
     if method not in ("sao", "attention"):
         raise UserError(f"no method {method!r}: choose sao or attention")
-    if window < 0:
-        raise UserError(f"the window radius is {window}; it must be 0 or more")
+    try:
+        told = ", ".join(map(str, radii(window)))
+    except ValueError as error:
+        raise UserError(str(error)) from error
     known = None if benchmark is None else find_benchmark(benchmark, "segmentation")
     meaning = _classes(classes, known)
     found, published = read_masked(images, masks, known, split, subset)
@@ -108,7 +111,7 @@ def eval_segmentation(
         Path(out),
         model=model,
         benchmark=known.name if known else found.title,
-        protocol=f"zero-shot, {method}" + (f", window {window}" if method == "sao" else ""),
+        protocol=f"zero-shot, {method}" + (f", window {told}" if method == "sao" else ""),
         counts={
             "images": len(found.names),
             "classes": size,
@@ -152,7 +155,7 @@ def segmentation_metrics(confusion: NDArray[np.int64]) -> tuple[dict[str, float]
 
 
 def pixel_classifier(
-    model: VisionLanguageModel, classes: MaskClasses, method: SegmentationMethod, window: int = 1
+    model: VisionLanguageModel, classes: MaskClasses, method: SegmentationMethod, window: Window = 1
 ) -> Callable[[NDArray[np.uint8]], NDArray[np.int64]]:
     """Return what gives each of the pixels uint8 [H, W, 3] its class, [H, W].
 
@@ -178,7 +181,7 @@ def pixel_classifier(
 
 
 def _patch_scorer(
-    model: VisionLanguageModel, classes: MaskClasses, method: SegmentationMethod, window: int
+    model: VisionLanguageModel, classes: MaskClasses, method: SegmentationMethod, window: Window
 ) -> PatchScorer:
     if method == "sao":
         return sao_scorer(model, class_embeddings(model, classes.prompts, [classes.template]), window)
