@@ -13,6 +13,7 @@ from rasterio.transform import from_bounds
 from rio_tiler.utils import render
 
 from geomammut.localization.heatmaps import heat_colours
+from geomammut.localization.legend import class_colours, parse_classes
 from geomammut.localization.segments import segment_with
 from geomammut.model.interface import VisionLanguageModel
 from geomammut.model.score_maps import score_maps
