@@ -201,7 +201,9 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path)
     parser.add_argument("--leaks", action="store_true")
     parser.add_argument("--rows", type=int, nargs="*", default=[])
+    parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    random.bit_generator.state = np.random.default_rng(options.seed).bit_generator.state
     if options.leaks:
         leaked(options.data)
     elif options.data is not None:

@@ -144,10 +144,12 @@ def test_what_is_kept_is_what_going_from_the_best_to_the_worst_keeps(
 def test_a_crowd_of_blank_skies_costs_little_and_leaves_one(monkeypatch: pytest.MonkeyPatch) -> None:
     compared = 0
 
-    def counted(first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    def counted(
+        first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray], *, thorough: bool
+    ) -> np.ndarray:
         nonlocal compared
         compared += len(first[0])
-        return likeness(first, second)
+        return likeness(first, second, thorough=thorough)
 
     monkeypatch.setattr(duplicates, "likeness", counted)
     sky = bytes([200]) * FINGERPRINT_BYTES

@@ -6,6 +6,7 @@ blank skies costs no more for each than a small one. Those that meet are compare
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import daft
 import numpy as np
@@ -18,14 +19,32 @@ from geomammut.pairs.web_stages.bands import BANDS, bands
 from geomammut.pairs.web_stages.fingerprints import fingerprint, thumbnails
 from geomammut.pairs.web_stages.likeness import likeness
 
-__all__ = ["DUPLICATE", "fingerprint", "near_duplicates", "near_known"]
+__all__ = ["Search", "fingerprint", "near_duplicates", "near_known"]
 
-DUPLICATE = 0.8  # least likeness
 NEIGHBOURS = 16  # on either side, in a bucket
-SKETCHES_APART = 13  # bits
 ROWS_A_PASS = 2**18  # all of whose bands are in memory at a time; of more rows, fewer bands
 
 Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Search:
+    """How wide a search is: the wider, the fewer copies are missed, and the more strangers are taken for copies.
+
+    Attributes:
+        likeness: Least that is enough, 0 to 1.
+        bands: In how many of them pictures may meet.
+        sketches_apart: Bits in which the sketches of those that meet may differ.
+        thorough: See `likeness`.
+    """
+
+    likeness: float = 0.8
+    bands: int = BANDS
+    sketches_apart: int = 13
+    thorough: bool = False
+
+
+DUPLICATES = Search()
 
 _ENTRY = pa.struct([("key", pa.int64()), ("sketch", pa.int64())])
 _PAIR = pa.struct([("first", pa.int64()), ("second", pa.int64())])
@@ -52,22 +71,13 @@ def near_duplicates(pictures: daft.DataFrame) -> daft.DataFrame:
     return daft.from_arrow(found.sort_by("row"))
 
 
-def near_known(
-    pictures: daft.DataFrame,
-    known: daft.DataFrame,
-    *,
-    least: float = DUPLICATE,
-    count: int = BANDS,
-    apart: int = SKETCHES_APART,
-) -> daft.DataFrame:
+def near_known(pictures: daft.DataFrame, known: daft.DataFrame, search: Search = DUPLICATES) -> daft.DataFrame:
     """Return the rows that are near-duplicates of known pictures.
 
     Args:
         pictures: `row` and `fingerprint`.
         known: `number`, int64, and `fingerprint`.
-        least: Likeness that is enough, 0 to 1.
-        count: Of bands: with more, fewer are missed.
-        apart: Bits in which sketches may differ: likewise.
+        search: How wide.
 
     Returns:
         `row`, `number` of the known picture that it is most like (of equals, the smallest), and `likeness`; in the
@@ -75,11 +85,12 @@ def near_known(
     """
     numbered = known.select(col("number").alias("row"), "fingerprint")
     met = [
-        _across(_entries(pictures, numbers), _entries(numbered, numbers), apart) for numbers in _passes(pictures, count)
+        _across(_entries(pictures, numbers), _entries(numbered, numbers), search.sketches_apart)
+        for numbers in _passes(pictures, search.bands)
     ]
     pairs = _together(met).join(pictures.select(col("row").alias("first"), "fingerprint"), on="first")
     others = known.select(col("number").alias("second"), col("fingerprint").alias("other"))
-    alike = _alike(pairs.join(others, on="second"), least).to_arrow().combine_chunks()
+    alike = _alike(pairs.join(others, on="second"), search).to_arrow().combine_chunks()
     order = [("first", "ascending"), ("likeness", "descending"), ("second", "ascending")]
     alike = alike.select(["first", "second", "likeness"]).sort_by(order)
     rows = alike["first"].to_numpy()
@@ -89,7 +100,7 @@ def near_known(
 
 def _repeats(pictures: daft.DataFrame) -> tuple[Integers, Integers, Integers]:
     """Return the rows that repeat a better one, and which; and those kept that are like as many as are compared."""
-    met = [_within(_entries(pictures, numbers)) for numbers in _passes(pictures, BANDS)]
+    met = [_within(_entries(pictures, numbers)) for numbers in _passes(pictures, DUPLICATES.bands)]
     firsts, seconds = (
         pictures.select(
             col("row").alias(place), col("fingerprint").alias(f"{place}_print"), col("preference").alias(f"{place}_is")
@@ -98,7 +109,7 @@ def _repeats(pictures: daft.DataFrame) -> tuple[Integers, Integers, Integers]:
     )
     both = _together(met).join(firsts, on="first").join(seconds, on="second")
     both = both.with_columns({"fingerprint": col("first_print"), "other": col("second_print")})
-    alike = _alike(both, DUPLICATE).select("first", "second", "first_is", "second_is").to_arrow()
+    alike = _alike(both, DUPLICATES).select("first", "second", "first_is", "second_is").to_arrow()
     first, second, first_is, second_is = (alike[name].to_numpy() for name in alike.column_names)
     row, duplicate_of = _kept_best(first, second, first_is, second_is)
     rows, copies = np.unique(np.concatenate([first, second]), return_counts=True)
@@ -144,7 +155,7 @@ def _within(entries: daft.DataFrame) -> daft.DataFrame:
         met = []
         for step in range(1, NEIGHBOURS + 1):
             near = (bucket[step:] == bucket[:-step]) & (row[step:] != row[:-step])
-            near &= np.bitwise_count(sketch[step:] ^ sketch[:-step]) <= SKETCHES_APART
+            near &= np.bitwise_count(sketch[step:] ^ sketch[:-step]) <= DUPLICATES.sketches_apart
             left, right = row[:-step][near], row[step:][near]
             met.append(np.stack([bucket[:-step][near], np.minimum(left, right), np.maximum(left, right)]))
         return _pairs(np.concatenate(met, axis=1), len(rows))
@@ -207,16 +218,16 @@ def _together(met: list[daft.DataFrame]) -> daft.DataFrame:
     return pairs.distinct()
 
 
-def _alike(pairs: daft.DataFrame, least: float) -> daft.DataFrame:
+def _alike(pairs: daft.DataFrame, search: Search) -> daft.DataFrame:
     """Add `likeness` of `fingerprint` and `other`, and keep the pairs with enough of it."""
 
     @daft.func.batch(return_dtype=DataType.float32(), use_process=False, batch_size=2048)
     def compare(prints: daft.Series, others: daft.Series) -> pa.Array:
         first, second = (thumbnails(each.to_arrow().to_pylist()) for each in (prints, others))
-        return pa.array(likeness(first, second))
+        return pa.array(likeness(first, second, thorough=search.thorough))
 
     compared = pairs.with_column("likeness", compare(col("fingerprint"), col("other")))
-    return compared.where(col("likeness") >= lit(least))
+    return compared.where(col("likeness") >= lit(search.likeness))
 
 
 def _kept_best(first: Integers, second: Integers, first_is: Integers, second_is: Integers) -> tuple[Integers, Integers]:

@@ -9,7 +9,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from geomammut.pairs.web_stages.dropped import Dropped
 from geomammut.pairs.web_stages.fingerprints import fingerprint
-from geomammut.pairs.web_stages.picture_rules import check_picture, shrunk
+from geomammut.pairs.web_stages.picture_rules import check_picture, shrunk, shrunk_size
 
 Image.init()  # FORMATS names decoders, and Pillow loads some only when asked
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")  # told by their first bytes, not by their name
@@ -54,7 +54,7 @@ def read_image(data: bytes) -> WebImage:
             _check_size(width, height)
             upright = opened.getexif().get(ExifTags.Base.Orientation, 1) == 1
             unchanged = (opened.format, opened.mode) == ("JPEG", "RGB") and upright and max(opened.size) <= STORED_SIDE
-            opened.draft("RGB", (2 * STORED_SIDE, 2 * STORED_SIDE))  # a JPEG is decoded no finer than needed
+            opened.draft("RGB", shrunk_size(opened.size, STORED_SIDE))  # a JPEG is decoded no finer than needed
             image = _as_rgb(opened if upright else ImageOps.exif_transpose(opened))
     except Dropped:
         raise

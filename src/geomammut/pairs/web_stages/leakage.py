@@ -10,13 +10,10 @@ from daft import col
 
 from geomammut.pairs.benchmark_register import benchmarks_list
 from geomammut.pairs.known_pictures import file_of, of_pair_set, read_known
-from geomammut.pairs.web_stages.bands import BANDS
-from geomammut.pairs.web_stages.duplicates import DUPLICATE, SKETCHES_APART, near_known
+from geomammut.pairs.web_stages.duplicates import DUPLICATES, Search, near_known
 
-# A leak costs more than a lost picture: less likeness is enough than for a duplicate, and the search is wider.
-LEAK = 0.65
-LEAK_BANDS = 3 * BANDS
-LEAK_SKETCHES_APART = 18
+# A leak costs more than a lost picture.
+LEAKS = Search(likeness=0.58, bands=20, sketches_apart=18, thorough=True)
 
 
 def leaks(pictures: daft.DataFrame) -> daft.DataFrame:
@@ -31,7 +28,7 @@ def leaks(pictures: daft.DataFrame) -> daft.DataFrame:
     """
     registered = benchmarks_list()
     names = [each.name for each in registered]
-    found = _found(pictures, [each.file for each in registered], names, LEAK, LEAK_BANDS, LEAK_SKETCHES_APART)
+    found = _found(pictures, [each.file for each in registered], names, LEAKS)
     return daft.from_arrow(found.rename_columns(["row", "benchmark", "benchmark_image", "detail"]))
 
 
@@ -50,19 +47,17 @@ def copies_of(pictures: daft.DataFrame, pair_sets: Sequence[Path]) -> daft.DataF
         UserError: One is no pair set.
     """
     names = [Path(folder).resolve().name for folder in pair_sets]
-    found = _found(pictures, [of_pair_set(folder) for folder in pair_sets], names, DUPLICATE, BANDS, SKETCHES_APART)
+    found = _found(pictures, [of_pair_set(folder) for folder in pair_sets], names, DUPLICATES)
     return daft.from_arrow(found.rename_columns(["row", "pair_set", "id", "detail"]))
 
 
-def _found(
-    pictures: daft.DataFrame, files: Sequence[Path], names: list[str], least: float, bands: int, apart: int
-) -> pa.Table:
+def _found(pictures: daft.DataFrame, files: Sequence[Path], names: list[str], search: Search) -> pa.Table:
     """Return the row, the name of the file and of the image in it, and both."""
     if not files:
         nothing = pa.array([], pa.string())
         return pa.table({"row": pa.array([], pa.int64()), "of": nothing, "image": nothing, "detail": nothing})
     known = read_known(files)
-    near = near_known(pictures, known.select("number", "fingerprint"), least=least, count=bands, apart=apart)
+    near = near_known(pictures, known.select("number", "fingerprint"), search)
     named = near.join(known.select("number", "image"), on="number").select("row", col("number"), "image").to_arrow()
     named = named.combine_chunks().sort_by("row")
     of = pa.array([names[file_of(number)] for number in named["number"].to_pylist()], pa.string())

@@ -1,5 +1,8 @@
 """How alike two pictures are, by their fingerprints, once one is laid over the other as well as it goes."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -7,6 +10,7 @@ from geomammut.pairs.web_stages.bands import VIEWS, spectra
 from geomammut.pairs.web_stages.fingerprints import Bytes
 
 Levels = NDArray[np.float32]  # [n, s, s]
+Thumbnails = tuple[Bytes, Bytes]  # grey and RGB
 Fit = NDArray[np.float32]  # [n, 4]: scale and shift down, scale and shift across
 
 AT_A_TIME = 256  # pairs: what fits the cache
@@ -14,15 +18,33 @@ COLOURS_APART = 0.08  # of the mean brightness; 99% of changed copies are nearer
 COLOURLESS = 0.01
 ORIENTED = 0.3  # least agreement of the lowest frequencies
 COARSE = 0.4  # least likeness at half the resolution
+STEPS = 8
 LARGEST_SCALE = 1.2
 LARGEST_SHIFT = 0.12
 CONSTANT = 0.3  # standard deviation of grey levels
 CONSTANTS_APART = 8  # levels, of the pictures' red, green or blue
 
+
+@dataclass(frozen=True)
+class _Look:
+    """How patiently two pictures are laid over each other; see the constants."""
+
+    orientations: int = 1  # tried, in the order of their agreement
+    colours_apart: float = COLOURS_APART
+    oriented: float = ORIENTED
+    coarse: float = COARSE
+    steps: int = STEPS  # of the fit at full resolution; those at half of it are STEPS always
+
+
+# A desert brightened till it clips turns white, rails agree with themselves turned round, and in a meadow with one tree
+# the fit comes to the tree by small steps.
+_THOROUGH = _Look(orientations=3, colours_apart=0.16, oriented=0.25, coarse=0.25, steps=24)
+_BRIEF = _Look()
+
 _AS_IT_IS = np.array([1, 0, 1, 0], np.float32)
 
 
-def likeness(first: tuple[Bytes, Bytes], second: tuple[Bytes, Bytes]) -> NDArray[np.float32]:
+def likeness(first: Thumbnails, second: Thumbnails, *, thorough: bool = False) -> NDArray[np.float32]:
     """Return how alike pictures are, pair by pair, from 0 to 1.
 
     It is the correlation of their details (what is finer than a fifth of the picture) where they overlap, after the
@@ -33,39 +55,54 @@ def likeness(first: tuple[Bytes, Bytes], second: tuple[Bytes, Bytes]) -> NDArray
     Args:
         first: Grey and RGB thumbnails of the pairs' first pictures; see `fingerprints.thumbnails`.
         second: Likewise, as many.
+        thorough: Try several orientations, allow colours farther apart, and of the two ways count the better: more
+            copies are found, and more pictures that are none.
     """
     alike = np.zeros(len(first[0]), np.float32)
     for start in range(0, len(alike), AT_A_TIME):
-        part = np.arange(start, min(start + AT_A_TIME, len(alike)))
-        alike[part] = _likeness(first[0][part], first[1][part], second[0][part], second[1][part])
-        near = part[alike[part] >= COARSE]
-        back = _likeness(second[0][near], second[1][near], first[0][near], first[1][near])
-        alike[near] = np.minimum(alike[near], back)
+        part = slice(start, start + AT_A_TIME)
+        one, other = ((grey[part], colour[part]) for grey, colour in (first, second))
+        if thorough:
+            alike[part] = np.maximum(_likeness(one, other, _THOROUGH), _likeness(other, one, _THOROUGH))
+            continue
+        alike[part] = _likeness(one, other, _BRIEF)
+        near = start + np.flatnonzero(alike[part] >= COARSE)
+        one, other = ((grey[near], colour[near]) for grey, colour in (first, second))
+        alike[near] = np.minimum(alike[near], _likeness(other, one, _BRIEF))
     return alike
 
 
-def _likeness(grey: Bytes, colour: Bytes, other_grey: Bytes, other_colour: Bytes) -> Levels:
+def _likeness(one: Thumbnails, other: Thumbnails, look: _Look) -> Levels:
+    (grey, colour), (other_grey, other_colour) = one, other
     alike = np.zeros(len(grey), np.float32)
-    same_colours = _same_colours(grey, colour, other_grey, other_colour)
+    same_colours = _same_colours(grey, colour, other_grey, other_colour, look.colours_apart)
     constant, other_constant = (each.std(axis=(1, 2)) < CONSTANT for each in (grey, other_grey))
     mean, other_mean = (each.mean(axis=(1, 2)) for each in (colour, other_colour))
     equal = np.abs(mean - other_mean).max(axis=1) <= CONSTANTS_APART
     alike[equal & constant & other_constant] = 1
     left = np.flatnonzero(same_colours & ~constant & ~other_constant)
     levels, others = _standardized(grey[left]), _standardized(other_grey[left])
-    others, agreement = _oriented(levels, others)
-    near = agreement >= ORIENTED
-    left, levels, others = left[near], levels[near], others[near]
+    for turned, agreement in _oriented(levels, others, look.orientations):
+        near = agreement >= look.oriented
+        alike[left[near]] = np.maximum(alike[left[near]], _laid_over(levels[near], turned[near], look))
+    return alike
+
+
+def _laid_over(levels: Levels, others: Levels, look: _Look) -> Levels:
+    """Return how alike grey levels are once they are stretched and shifted to lie on the others."""
     small, small_others = _halved(levels), _halved(others)
-    fit = _fit(_smooth(small, 1), _smooth(small_others, 1), np.tile(_AS_IT_IS, (len(left), 1)), steps=8)
-    near = _correlation(small, small_others, fit, smoothing=3) >= COARSE
-    left, levels, others, fit = left[near], levels[near], others[near], fit[near]
-    fit = _fit(_smooth(levels, 1), _smooth(others, 1), fit, steps=8)
-    alike[left] = _correlation(levels, others, fit, smoothing=6)
+    fit = _fit(_smooth(small, 1), _smooth(small_others, 1), np.tile(_AS_IT_IS, (len(levels), 1)), steps=STEPS)
+    near = _correlation(small, small_others, fit, smoothing=3) >= look.coarse
+    levels, others = levels[near], others[near]
+    fit = _fit(_smooth(levels, 1), _smooth(others, 1), fit[near], steps=look.steps)
+    alike = np.zeros(len(near), np.float32)
+    alike[near] = _correlation(levels, others, fit, smoothing=6)
     return alike.clip(0, 1)
 
 
-def _same_colours(grey: Bytes, colour: Bytes, other_grey: Bytes, other_colour: Bytes) -> NDArray[np.bool_]:
+def _same_colours(
+    grey: Bytes, colour: Bytes, other_grey: Bytes, other_colour: Bytes, most_apart: float
+) -> NDArray[np.bool_]:
     """Tell pairs whose colours, brightness aside, are the same in any orientation; grey pictures have no say."""
 
     def tints(grey: Bytes, colour: Bytes) -> NDArray[np.float32]:
@@ -76,7 +113,7 @@ def _same_colours(grey: Bytes, colour: Bytes, other_grey: Bytes, other_colour: B
     tint, other = tints(grey, colour), tints(other_grey, other_colour)
     apart = np.min([np.square(tint - turned).mean(axis=(1, 2, 3)) for turned in _orientations(other)], axis=0)
     colourless = np.minimum(np.square(tint).mean(axis=(1, 2, 3)), np.square(other).mean(axis=(1, 2, 3)))
-    return np.asarray((apart <= COLOURS_APART**2) | (colourless <= COLOURLESS**2))
+    return np.asarray((apart <= most_apart**2) | (colourless <= COLOURLESS**2))
 
 
 def _orientations(pictures: Levels) -> list[Levels]:
@@ -93,13 +130,13 @@ def _standardized(grey: Bytes) -> Levels:
     return levels.clip(-4, 4)
 
 
-def _oriented(levels: Levels, others: Levels) -> tuple[Levels, NDArray[np.float64]]:
-    """Return the others, each as it agrees best in the lowest frequencies, and how well, in -1..1."""
+def _oriented(levels: Levels, others: Levels, count: int) -> Iterator[tuple[Levels, NDArray[np.float64]]]:
+    """Yield the others as they agree best in the lowest frequencies, next to best, …; and how well, in -1..1."""
     waves, other_waves = (_lowest(each) for each in (levels, others))
     agreements = np.stack([(waves * each).sum(axis=(1, 2)) for each in _turned_waves(other_waves)])
-    best = agreements.argmax(axis=0)
-    turned = np.stack(_orientations(others))[best, np.arange(len(best))]
-    return turned, agreements[best, np.arange(len(best))]
+    turned, picture = np.stack(_orientations(others)), np.arange(len(others))
+    for best in np.argsort(-agreements, axis=0, kind="stable")[:count]:
+        yield turned[best, picture], agreements[best, picture]
 
 
 def _lowest(levels: Levels) -> NDArray[np.float64]:
