@@ -16,8 +16,11 @@ from small_place import area, box, town, write_geojson, write_image
 
 ROOT = Path(__file__).parents[1]
 TUTORIALS = ROOT / "docs" / "tutorials"
-# What training costs here; all else is run as it stands.
-SMALLER = ["--set", "batch_size=8", "--set", "stages.0.samples=16"]
+# A model and a training that cost nothing; all else is run as it stands.
+SMALLER = [
+    *("--set", "batch_size=8", "--set", "stages.0.samples=16"),
+    *("--set", "model.vision.width=48", "--set", "model.vision.layers=1"),
+]
 
 
 def blocks(name: str, language: str) -> list[str]:
