@@ -24,8 +24,6 @@ _CONNECTIONS = 1000
 _LAST_SECONDS = 10  # for answers that are under way when the server is asked to end
 _MIN_TOKEN = 12
 _NO_MAP = "note: the page has no map, for MapLibre is not here; install GeoMaMMUT again where npm can be asked"
-    "note: the page has no map, for MapLibre is not here; install GeoMaMMUT again where npm's registry can be asked"
-)
 
 
 def serve(
