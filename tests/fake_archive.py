@@ -21,6 +21,7 @@ from geomammut.files import content_id
 from geomammut.imagery.sources import open_sources
 from geomammut.search.api import create_app
 from geomammut.search.archive import Archive, Filter, Hit, IndexInfo
+from geomammut.search.identity import ModelIdentity
 from geomammut.search.serve import listening
 
 SIDE = 32  # pixels of a chip, a metre each
@@ -63,9 +64,7 @@ class SquaresArchive(Archive):
         self.info = IndexInfo(
             geomammut="0",
             model=str(folder / "secret" / "model"),
-            fingerprint="0",
-            preprocess={},
-            probe=(),
+            identity=ModelIdentity(weights="0", preprocess={}, answers=()),
             embed_dim=3,
             size=SIDE,
             gsd_m=1.0,

@@ -53,6 +53,7 @@ VERBS = {
     "model import": ("model_import", "model.load"),
     "model export": ("model_export", "model.load"),
     "model push": ("model_push", "model.load"),
+    "model card": ("model_card", "evaluation.model_card"),
 }
 
 

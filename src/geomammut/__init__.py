@@ -21,6 +21,7 @@ _HOMES = {
     "model_import": "model.load",
     "model_export": "model.load",
     "model_push": "model.load",
+    "model_card": "evaluation.model_card",
     "smooth_attention": "model.smooth_attention",
     "pairs_landmarks": "pairs.landmarks",
     "pairs_web": "pairs.web",
@@ -43,6 +44,7 @@ _HOMES = {
     "heatmap": "localization.heatmaps",
     "segment": "localization.segments",
     "localize": "localization.rounds",
+    "index": "search.index",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 (keys are strings)

@@ -18,9 +18,10 @@ from geomammut.cli.demo import demo
 from geomammut.cli.evaluation import eval_captioning, eval_classification, eval_retrieval, eval_segmentation, eval_suite
 from geomammut.cli.landmarks import landmarks
 from geomammut.cli.localization import heatmap, localize, segment
-from geomammut.cli.model import model_export, model_import, model_info, model_push
+from geomammut.cli.model import model_card, model_export, model_import, model_info, model_push
 from geomammut.cli.options import ManyPaths
 from geomammut.cli.pairs import pairs_check, pairs_import, pairs_landmarks, pairs_preview, pairs_web
+from geomammut.cli.search import index, search
 from geomammut.cli.training import train, web_train_classifier, web_train_text_classifier
 from geomammut.errors import explain
 
@@ -74,6 +75,8 @@ app.command("train")(train)
 app.command("heatmap")(heatmap)
 app.command("segment")(segment)
 app.command("localize")(localize)
+app.command("index", cls=ManyPaths)(index)
+app.command("search")(search)
 
 of_pairs = group("pairs", "Make and check sets of image–caption pairs.")
 of_pairs.command("landmarks", cls=ManyPaths)(pairs_landmarks)
@@ -102,6 +105,7 @@ of_model = group("model", "Look at a model, or bring one in.")
 of_model.command("info")(model_info)
 of_model.command("import")(model_import)
 of_model.command("export")(model_export)
+of_model.command("card", cls=ManyPaths)(model_card)
 of_model.command("push")(model_push)
 
 
