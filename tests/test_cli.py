@@ -49,6 +49,7 @@ VERBS = {
     "localize": ("localize", "localization.rounds"),
     "index": ("index", "search.index"),
     "search": ("search", "search.query"),
+    "serve": ("serve", "search.serve"),
     "model info": ("model_info", "model.load"),
     "model import": ("model_import", "model.load"),
     "model export": ("model_export", "model.load"),
@@ -263,6 +264,12 @@ CALLS: list[tuple[str, str, tuple[Any, ...], dict[str, Any]]] = [
         "a.tif b.tif -o i --model m --gsd 0.5 --stride 112 --workers 2 --ray local",
         (["a.tif", "b.tif"], Path("i"), "m"),
         {"size": 224, "gsd": 0.5, "stride": 112, "workers": 2, "ray": "local", "seed": 0},
+    ),
+    (
+        "serve",
+        "set --host 0.0.0.0 --port 0 --token t",
+        (Path("set"),),
+        {"host": "0.0.0.0", "port": 0, "token": "t", "model": None, "seed": 0},
     ),
     (
         "search",

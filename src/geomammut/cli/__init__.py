@@ -21,7 +21,7 @@ from geomammut.cli.localization import heatmap, localize, segment
 from geomammut.cli.model import model_card, model_export, model_import, model_info, model_push
 from geomammut.cli.options import ManyPaths
 from geomammut.cli.pairs import pairs_check, pairs_import, pairs_landmarks, pairs_preview, pairs_web
-from geomammut.cli.search import index, search
+from geomammut.cli.search import index, search, serve
 from geomammut.cli.training import train, web_train_classifier, web_train_text_classifier
 from geomammut.errors import explain
 
@@ -77,6 +77,7 @@ app.command("segment")(segment)
 app.command("localize")(localize)
 app.command("index", cls=ManyPaths)(index)
 app.command("search")(search)
+app.command("serve")(serve)
 
 of_pairs = group("pairs", "Make and check sets of image–caption pairs.")
 of_pairs.command("landmarks", cls=ManyPaths)(pairs_landmarks)

@@ -95,3 +95,28 @@ def search(
         seed=seed,
     )
     print_path(made)
+
+
+def serve(
+    index: IndexFolder,
+    host: Annotated[str, typer.Option(help="Address to answer at; any but this machine's own asks for a token.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to answer at; 0 for any that is free.")] = 8080,
+    token: Annotated[
+        str | None,
+        typer.Option(envvar="GEOMAMMUT_TOKEN", help="What everyone who asks must know.", show_default=False),
+    ] = None,
+    model: MovedModel = None,
+    seed: Seed = 0,
+) -> None:
+    """Search an archive in the browser, on a map; and by programs.
+
+    \b
+    Examples:
+      geomammut serve town.index
+      GEOMAMMUT_TOKEN=... geomammut serve town.index --host 0.0.0.0 --port 80
+    """
+    from geomammut.search.serve import serve
+
+    serve(index, host=host, port=port, token=token, model=model, seed=seed)
