@@ -56,6 +56,25 @@ def model_export(
     print_path(model_export(source, out, seed=seed))
 
 
+def model_card(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model directory.")],
+    results: Annotated[
+        list[Path] | None,
+        typer.Option(help="What a verb of `eval` wrote; repeat for more.", exists=True, dir_okay=False),
+    ] = None,
+    seed: Seed = 0,
+) -> None:
+    """Write a model's card: use, data and licences, recipe, figures, leaks, limits.
+
+    \b
+    Example:
+      geomammut model card runs/rsicd --results results/*.json
+    """
+    from geomammut.evaluation.model_card import model_card
+
+    print_path(model_card(model, results=results or (), seed=seed))
+
+
 def model_push(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model directory.")],
     repository: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="On the Hugging Face hub.")],

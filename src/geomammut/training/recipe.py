@@ -1,6 +1,7 @@
 """A recipe: one TOML file that says how a model is trained, validated before anything starts."""
 
 import difflib
+import json
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -166,15 +167,18 @@ Model = TypeVar("Model", bound=BaseModel)
 def read_recipe(path: Path, kind: type[Model], overrides: Sequence[str] = (), seed: int | None = None) -> Model:
     """Read a TOML file as a `kind`; each override is "key.subkey=value" in TOML, lists by index.
 
+    A model directory's `recipe.json` is read, too: it gives the run that it tells of once more.
+
     Raises:
         UserError: No file, no TOML, a wrong key (named with the nearest right one), or a wrong value.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        values = _stated(json.loads(text), kind) if path.suffix == ".json" else tomllib.loads(text)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; give a recipe file, such as recipes/rsicd_small.toml") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no TOML: {error}") from error
+    except (ValueError, AttributeError) as error:
+        raise UserError(f"{path} is no {'recipe.json' if path.suffix == '.json' else 'TOML'}: {error}") from error
     for override in overrides:
         _set(values, override)
     if seed is not None:
@@ -183,6 +187,20 @@ def read_recipe(path: Path, kind: type[Model], overrides: Sequence[str] = (), se
         return kind.model_validate(values)
     except ValidationError as error:
         raise UserError(f"{path}: {_explain(error, kind)}") from error
+
+
+def _stated(values: dict[str, Any], kind: type[BaseModel]) -> dict[str, Any]:
+    """Return the values that differ from the defaults: of a `size` and `vision`, a recipe may state but one."""
+    stated: dict[str, Any] = {}
+    for name, value in values.items():
+        field = kind.model_fields.get(name)
+        default = None if field is None or field.is_required() else field.get_default(call_default_factory=True)
+        if isinstance(default, BaseModel):
+            if value != default.model_dump(mode="json"):
+                stated[name] = _stated(value, type(default))
+        elif value != default:
+            stated[name] = value
+    return stated
 
 
 def _set(values: dict[str, Any], override: str) -> None:
