@@ -10,11 +10,11 @@ from time import sleep
 import numpy as np
 import rasterio
 import torch
-import uvicorn
 from numpy.typing import NDArray
 from PIL import Image
 from pyproj import Transformer
 from rasterio.transform import from_origin
+from starlette.types import ASGIApp
 
 from fake_model import NAMED, ColourModel
 from geomammut.files import content_id
@@ -22,7 +22,7 @@ from geomammut.imagery.sources import open_sources
 from geomammut.search.api import create_app
 from geomammut.search.archive import Archive, Filter, Hit, IndexInfo
 from geomammut.search.identity import ModelIdentity
-from geomammut.search.serve import listening
+from geomammut.search.serve import listening, new_server
 
 SIDE = 32  # pixels of a chip, a metre each
 COLOURS = ("red", "green", "blue", "yellow")
@@ -98,14 +98,19 @@ class SquaresArchive(Archive):
 def served(archive: Archive, model: ColourModel | None = None, token: str | None = None) -> Iterator[str]:
     """Yield the address of a server of an archive."""
     torch.set_num_threads(1)
-    listener = listening("127.0.0.1", 0)
-    app = create_app(archive, model or ColourModel(), token)
-    config = uvicorn.Config(app, http="h11", ws="none", lifespan="off", log_level="error", access_log=False)
-    server = uvicorn.Server(config)
-    thread = Thread(target=server.run, args=([listener],), daemon=True)
-    thread.start()
-    while not server.started:
-        sleep(0.01)
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server.should_exit = True
-    thread.join(10)
+    with running(create_app(archive, model or ColourModel(), token)) as address:
+        yield address
+
+
+@contextmanager
+def running(app: ASGIApp) -> Iterator[str]:
+    """Yield the address of a server of an application, which runs as `geomammut serve` runs its own."""
+    with listening("127.0.0.1", 0) as listener:
+        server = new_server(app)
+        thread = Thread(target=server.run, args=([listener],), daemon=True)
+        thread.start()
+        while not server.started:
+            sleep(0.01)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server.should_exit = True
+        thread.join(10)

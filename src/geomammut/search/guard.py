@@ -56,13 +56,14 @@ class Guard:
         app: What answers.
         token: What clients must know; None where only this machine can ask.
         guarded: Beginnings of the paths that give data.
+        rates: How often a client elsewhere may ask.
     """
 
-    def __init__(self, app: ASGIApp, token: str | None, guarded: Sequence[str]) -> None:
+    def __init__(self, app: ASGIApp, token: str | None, guarded: Sequence[str], rates: "Rates | None" = None) -> None:
         self._app = app
         self._token = token
         self._guarded = tuple(guarded)
-        self._rates = Rates()
+        self._rates = rates or Rates()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

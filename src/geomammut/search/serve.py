@@ -62,6 +62,15 @@ def serve(
 
 def run(app: ASGIApp, listener: socket.socket) -> None:
     """Answer at a listening socket until SIGINT or SIGTERM, and then finish what is under way."""
+    if threading.current_thread() is threading.main_thread():
+        # uvicorn passes on the signal that ended it; both end the command quietly.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with rasterio.Env(GDAL_CACHEMAX=_BLOCK_CACHE), contextlib.suppress(KeyboardInterrupt):
+        new_server(app).run(sockets=[listener])
+
+
+def new_server(app: ASGIApp) -> uvicorn.Server:
+    """Return what answers with an application: bounded headers and connections, no log of addresses asked for."""
     config = uvicorn.Config(
         app,
         http="h11",  # bounds the size of headers
@@ -75,11 +84,7 @@ def run(app: ASGIApp, listener: socket.socket) -> None:
         timeout_keep_alive=15,
         timeout_graceful_shutdown=_LAST_SECONDS,
     )
-    if threading.current_thread() is threading.main_thread():
-        # uvicorn passes on the signal that ended it; both end the command quietly.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with rasterio.Env(GDAL_CACHEMAX=_BLOCK_CACHE), contextlib.suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listener])
+    return uvicorn.Server(config)
 
 
 def check_token(host: str, token: str | None) -> None:

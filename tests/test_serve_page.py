@@ -1,0 +1,188 @@
+"""The page, driven as a person would in a real browser; and the API, driven by its own description."""
+
+import json
+import shutil
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
+
+from fake_archive import SquaresArchive, served
+from geomammut.search.page_files import MAP, page_files
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+SECONDS = 60_000  # ms that anything may take on a busy machine
+ARGUMENTS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-dev-shm-usage"]
+TOKEN = "correct horse battery"
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> SquaresArchive:
+    return SquaresArchive(tmp_path_factory.mktemp("squares"))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no chromium here to open the page in; apt-get install chromium")
+    if MAP not in page_files():
+        pytest.skip("MapLibre is not here; python hatch_build.py brings it from npm")
+    started: Playwright
+    with sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page of which nothing may go wrong: no error of a script, nothing that the policy forbids."""
+    context = browser.new_context(viewport={"width": 1000, "height": 640}, reduced_motion="reduce")
+    page = context.new_page()
+    page.set_default_timeout(SECONDS)
+    expect.set_options(timeout=SECONDS)
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on(
+        "console", lambda said: wrong.append(said.text) if said.type == "error" and "401" not in said.text else None
+    )
+    yield page
+    context.close()
+    assert wrong == []
+
+
+def open_map(page: Page, address: str) -> None:
+    page.goto(address)
+    page.wait_for_function("document.querySelector('#map canvas') && !document.querySelector('#status.busy')")
+
+
+def test_type_click_draw_refine_and_download(page: Page, archive: SquaresArchive, tmp_path: Path) -> None:
+    with served(archive) as address:
+        open_map(page, address)
+        page.fill("#text", "red roofs")
+        page.press("#text", "Enter")
+        expect(page.locator("#results li")).to_have_count(24)
+        expect(page.locator("#status")).to_contain_text("24 places")
+
+        with page.expect_response("**/api/heatmap") as heat:
+            page.click("#results li:nth-child(2) .hit")
+        assert heat.value.status == 200
+        expect(page.locator("#place-title")).to_contain_text("Place 2")
+        expect(page.locator("#heat-low")).not_to_be_empty()
+        place = page.locator("#results li:nth-child(2)").get_attribute("data-id")
+        assert f"place={place}" in page.url
+
+        page.click("#draw")
+        box = page.locator("#drawing").bounding_box()
+        assert box is not None
+        page.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + box["height"] * 0.4)
+        page.mouse.down()
+        page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + box["height"] * 0.6, steps=4)
+        page.mouse.up()
+        expect(page.locator("#chosen")).to_contain_text("in the box")
+        assert "box=" in page.url
+
+        with page.expect_response("**/api/search") as refined:
+            page.click("#results li:nth-child(1) .up")
+        assert len(json.loads(refined.value.request.post_data or "")["liked"]) == 1
+        with page.expect_response("**/api/search"):
+            page.click("#results li:nth-last-child(1) .down")
+        expect(page.locator("#chosen")).to_contain_text("1 not liked")
+        assert "like=" in page.url
+
+        page.click("#segments-open")
+        page.fill("#classes", "red, green, blue, yellow")
+        page.click("#segments-body [type=submit]")
+        expect(page.locator("#legend li")).to_have_count(4)
+        with page.expect_download() as saved:
+            page.click("#as-geojson")
+        saved.value.save_as(tmp_path / "segments.geojson")
+        assert json.loads((tmp_path / "segments.geojson").read_text())["features"]
+        with page.expect_download() as saved:
+            page.click("#as-tif")
+        saved.value.save_as(tmp_path / "segments.tif")
+        with rasterio.open(tmp_path / "segments.tif") as mask:
+            assert np.unique(mask.read(1)).size >= 2
+
+        shared, found = page.url, page.locator("#results li").count()
+        page.goto("about:blank")
+        open_map(page, shared)
+        expect(page.locator("#results li")).to_have_count(found)
+        expect(page.locator("#text")).to_have_value("red roofs")
+        expect(page.locator("#chosen")).to_contain_text("1 liked")
+
+
+def test_the_map_shows_the_imagery(page: Page, archive: SquaresArchive) -> None:
+    with served(archive) as address:
+        with page.expect_response("**/api/tiles/**") as tile:
+            open_map(page, address)
+        assert tile.value.status == 200
+        page.wait_for_timeout(1500)
+        box = page.locator("#map").bounding_box()
+        assert box is not None
+        clip = {
+            "x": box["x"] + box["width"] / 2 - 60,
+            "y": box["y"] + box["height"] / 2 - 60,
+            "width": 120,
+            "height": 120,
+        }
+        picture = page.screenshot(clip=clip, timeout=SECONDS)  # type: ignore[arg-type]
+        assert len(picture) > 400
+        width, height = struct.unpack(">II", picture[16:24])
+        with rasterio.MemoryFile(picture) as file, file.open() as pixels:
+            assert pixels.read([1, 2, 3]).reshape(3, width * height).std(axis=1).max() > 30
+
+
+def test_the_keyboard_is_enough(page: Page, archive: SquaresArchive) -> None:
+    with served(archive) as address:
+        open_map(page, address)
+        page.locator("h1 a").focus()
+        page.keyboard.press("/")
+        page.keyboard.type("blue")
+        page.keyboard.press("Enter")
+        expect(page.locator("#results li")).to_have_count(24)
+        page.locator("#results li:first-child .hit").focus()
+        page.keyboard.press("Enter")
+        expect(page.locator("#place")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(page.locator("#place")).to_be_hidden()
+        unnamed = page.evaluate(
+            """[...document.querySelectorAll("button, input, select, textarea, a")].filter((one) =>
+                 !(one.textContent.trim() || one.ariaLabel || one.title || one.labels?.length)).map((one) => one.outerHTML)"""
+        )
+        assert unnamed == []
+
+
+def test_a_token_is_asked_for_once(page: Page, archive: SquaresArchive) -> None:
+    with served(archive, token=TOKEN) as address:
+        page.goto(address)
+        expect(page.locator("#ask")).to_be_visible()
+        page.fill("#token", "wrong")
+        page.press("#token", "Enter")
+        expect(page.locator("#ask-problem")).to_have_text("this is not the token")
+        page.fill("#token", TOKEN)
+        page.press("#token", "Enter")
+        expect(page.locator("#about")).to_contain_text("64 chips")
+        page.reload()
+        expect(page.locator("#about")).to_contain_text("64 chips")
+
+
+def test_the_api_is_as_it_describes_itself(archive: SquaresArchive, tmp_path: Path) -> None:
+    """schemathesis asks what the description allows and what it forbids."""
+    with served(archive) as address:
+        command = [sys.executable, "-m", "schemathesis.cli", "run", f"{address}/openapi.json", "--max-examples", "5"]
+        done = subprocess.run(
+            [*command, "--seed", "1", "--phases", "examples,coverage,fuzzing", "--no-color"],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            timeout=300,
+            check=False,
+        )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-500:]
