@@ -209,6 +209,15 @@ def test_bands_of_a_picture_do_not_depend_on_the_others(prints: list[bytes]) -> 
     )
 
 
+def test_probing_adds_the_keys_next_to_those_of_a_picture(prints: list[bytes]) -> None:
+    grey, _ = thumbnails(prints)
+    plain, probed = bands(grey), bands(grey, probing=True)
+    keys = set(zip(plain.picture.tolist(), plain.key.tolist(), strict=True))
+    more = set(zip(probed.picture.tolist(), probed.key.tolist(), strict=True))
+    assert keys < more
+    assert len(more) > 4 * len(keys)
+
+
 def test_known_pictures_are_found_with_the_one_they_are_most_like(prints: list[bytes]) -> None:
     known = daft.from_arrow(pa.table({"number": pa.array(range(100, 124)), "fingerprint": pa.array(prints)}))
     asked = [fingerprint(cropped(scene(7))), fingerprint(scene(1000)), prints[9]]
@@ -243,6 +252,23 @@ def test_planted_leaks_are_all_dropped_and_named(home: Path, tmp_path: Path) -> 
     names = [f"deep/{seed}.png" for _ in CHANGES for seed in range(20)]
     assert found["benchmark_image"] == [*names, "deep/103.png"]
     assert found["detail"][-1] == "second: deep/103.png"
+
+
+def rails() -> Image.Image:
+    """Return a picture that agrees with itself turned round in all but a little."""
+    pixels = np.tile((np.arange(160) // 8 % 2 * 120 + 60).astype(np.uint8), (160, 1))
+    pixels[20:44, 24:60] = 230
+    pixels[100:110, 100:150] = 20
+    return Image.fromarray(pixels).convert("RGB")
+
+
+def test_the_guard_finds_what_turned_round_looks_the_same(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "hard").mkdir()
+    rails().save(tmp_path / "hard" / "rails.png")
+    benchmarks_add(tmp_path / "hard")
+    leaked = fingerprint(jpeg(cropped(rails()).transpose(FLIP).resize((75, 75))))
+    assert repeats([fingerprint(rails()), leaked]) == {}
+    assert leaks(pictures([leaked])).to_pydict()["benchmark_image"] == ["rails.png"]
 
 
 def test_without_a_benchmark_nothing_leaks(home: Path, prints: list[bytes]) -> None:

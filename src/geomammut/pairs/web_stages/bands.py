@@ -57,13 +57,17 @@ class Bands:
     sketch: NDArray[np.int64]
 
 
-def bands(grey: Bytes, numbers: range = range(BANDS)) -> Bands:
-    """Return the keys of grey thumbnails [n, 32, 32] for the bands of these numbers: about 12 a picture and band."""
+def bands(grey: Bytes, numbers: range = range(BANDS), *, probing: bool = False) -> Bands:
+    """Return the keys of grey thumbnails [n, 32, 32] for the bands of these numbers: about 12 a picture and band.
+
+    With `probing` five times as many: those too that differ by one hash, to which the next nearest axis is taken, as
+    a copy's may (multiprobe: Lv et al. 2007; Andoni et al. 2015). One side of a comparison is enough to probe.
+    """
     levels = grey.astype(np.float64)
     levels -= levels.mean(axis=(1, 2), keepdims=True)
     levels /= np.maximum(levels.std(axis=(1, 2), keepdims=True), 0.5)
     levels = levels.clip(-BRIGHTEST, BRIGHTEST)
-    found = [_of_view(spectra(levels, view) * _WEIGHT, numbers) for view in VIEWS]
+    found = [_of_view(spectra(levels, view) * _WEIGHT, numbers, probing) for view in VIEWS]
     picture, key, sketch = (np.concatenate(each) for each in zip(*found, strict=True))
     rows = np.unique(np.stack([picture, key, sketch], axis=1), axis=0)
     return Bands(rows[:, 0], rows[:, 1], rows[:, 2])
@@ -86,7 +90,9 @@ def _cosines(start: float, end: float) -> NDArray[np.float64]:
     return np.stack(waves) / (end - start)
 
 
-def _of_view(spectrum: Spectra, numbers: range) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def _of_view(
+    spectrum: Spectra, numbers: range, probing: bool
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     turned, picture = _turned(spectrum)
     flat = turned.reshape(len(turned), FREQUENCIES**2)  # there may be none
     sketch = np.zeros(len(flat), np.int64)
@@ -94,17 +100,25 @@ def _of_view(spectrum: Spectra, numbers: range) -> tuple[NDArray[np.int64], NDAr
         sketch = sketch << 1 | (flat[:, place] > 0)
     waves = turned[:, _HASHED]
     waves = np.sign(waves) * np.sqrt(np.abs(waves))  # else one strong edge is all that counts
-    axes = waves.shape[1]
     keys = []
     for number in numbers:
-        key = np.full(len(waves), number, np.int64)
-        for rotation in _rotations(number, axes):
-            rotated = waves @ rotation
-            nearest = np.abs(rotated).argmax(axis=1)
-            side = np.take_along_axis(rotated, nearest[:, None], 1)[:, 0] > 0
-            key = (key * axes + nearest) * 2 + side
-        keys.append(key)
+        hashes = [_nearest_axes(waves @ rotation) for rotation in _rotations(number, waves.shape[1])]
+        # Of each hash the nearest axis; when probing, of one of them the next.
+        for changed in range(-1, HASHES if probing else 0):
+            key = np.full(len(waves), number, np.int64)
+            for place, axes in enumerate(hashes):
+                key = key * 2 * waves.shape[1] + axes[int(place == changed)]
+            keys.append(key)
     return np.tile(picture, len(keys)), np.concatenate(keys), np.tile(sketch, len(keys))
+
+
+def _nearest_axes(waves: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return [2, n]: the axis nearest to each of the waves [n, axes], and the next; a number for each of its ends."""
+    picture, length = np.arange(len(waves)), np.abs(waves)
+    nearest = length.argmax(axis=1)
+    length[picture, nearest] = -1
+    both = np.stack([nearest, length.argmax(axis=1)])
+    return both * 2 + (waves[picture, both] > 0)
 
 
 def _rotations(number: int, axes: int) -> list[NDArray[np.float64]]:

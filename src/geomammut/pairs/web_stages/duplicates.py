@@ -35,12 +35,14 @@ class Search:
         likeness: Least that is enough, 0 to 1.
         bands: In how many of them pictures may meet.
         sketches_apart: Bits in which the sketches of those that meet may differ.
+        probing: Pictures may meet in the bands next to theirs, too; see `bands`.
         thorough: See `likeness`.
     """
 
     likeness: float = 0.8
     bands: int = BANDS
     sketches_apart: int = 13
+    probing: bool = False
     thorough: bool = False
 
 
@@ -85,7 +87,7 @@ def near_known(pictures: daft.DataFrame, known: daft.DataFrame, search: Search =
     """
     numbered = known.select(col("number").alias("row"), "fingerprint")
     met = [
-        _across(_entries(pictures, numbers), _entries(numbered, numbers), search.sketches_apart)
+        _across(_entries(pictures, numbers), _entries(numbered, numbers, search.probing), search.sketches_apart)
         for numbers in _passes(pictures, search.bands)
     ]
     pairs = _together(met).join(pictures.select(col("row").alias("first"), "fingerprint"), on="first")
@@ -124,12 +126,12 @@ def _passes(pictures: daft.DataFrame, count: int) -> Iterator[range]:
         yield range(start, min(start + at_a_time, count))
 
 
-def _entries(pictures: daft.DataFrame, numbers: range) -> daft.DataFrame:
+def _entries(pictures: daft.DataFrame, numbers: range, probing: bool = False) -> daft.DataFrame:
     """Return `row`, `key` and `sketch` of all bands of these numbers."""
 
     @daft.func.batch(return_dtype=DataType.list(DataType.from_arrow_type(_ENTRY)), use_process=False, batch_size=1024)
     def keys(prints: daft.Series) -> pa.ListArray:
-        found = bands(thumbnails(prints.to_arrow().to_pylist())[0], numbers)
+        found = bands(thumbnails(prints.to_arrow().to_pylist())[0], numbers, probing=probing)
         entries = pa.StructArray.from_arrays([pa.array(found.key), pa.array(found.sketch)], fields=list(_ENTRY))
         return _listed(found.picture, entries, len(prints))
 

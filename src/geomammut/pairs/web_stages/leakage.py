@@ -13,7 +13,7 @@ from geomammut.pairs.known_pictures import file_of, of_pair_set, read_known
 from geomammut.pairs.web_stages.duplicates import DUPLICATES, Search, near_known
 
 # A leak costs more than a lost picture.
-LEAKS = Search(likeness=0.58, bands=20, sketches_apart=18, thorough=True)
+LEAKS = Search(likeness=0.58, bands=16, sketches_apart=18, probing=True, thorough=True)
 
 
 def leaks(pictures: daft.DataFrame) -> daft.DataFrame:
