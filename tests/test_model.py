@@ -64,6 +64,22 @@ def test_the_contrastive_pass_is_bidirectional_and_sees_no_image(images: torch.T
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("causal", [False, True])
+def test_a_causal_embedding_looks_back_alone(causal: bool) -> None:
+    model = small_model()
+    model.text.config = model.text.config.model_copy(update={"causal_embedding": causal})
+    states: list[torch.Tensor] = []
+    model.text.ln_final.register_forward_hook(lambda _module, _inputs, output: states.append(output))
+    tokens = model.tokenizer(TEXTS)[:1, :6]
+    changed = tokens.clone()
+    changed[0, 3] += 1
+    model.text.embed(tokens)
+    model.text.embed(changed)
+    assert torch.equal(states[0][0, :3], states[1][0, :3]) == causal
+    assert not torch.allclose(states[0][0, 3:], states[1][0, 3:])
+
+
+@torch.no_grad()
 def test_the_caption_pass_is_causal_and_sees_the_image(images: torch.Tensor) -> None:
     model = small_model()
     tokens = model.tokenizer(TEXTS)

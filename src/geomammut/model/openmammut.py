@@ -66,6 +66,7 @@ def write_openmammut(model: Mammut, folder: Path) -> None:
             (f"{vision.pool} pooling", vision.pool != "mean"),
             ("quick_gelu", vision.activation != "gelu"),
             ("masked pads", not text.average_padding),
+            ("a causal text embedding", text.causal_embedding),
             (
                 f"cross-attention every {text.cross_attention_every} of {text.layers} layers",
                 range(0, text.layers, _cross_step(text.layers, text.cross_attention_every))

@@ -45,6 +45,8 @@ class TextDecoder(nn.Module):
         x = self._embed_tokens(tokens)
         if bias is not None:
             bias = bias.to(x.dtype)
+        if self.config.causal_embedding:
+            bias = causal_bias(tokens.shape[1], x) + (0.0 if bias is None else bias)
         for block in self.resblocks:
             x = block(x, bias)
         x = self.ln_final(x)
