@@ -63,7 +63,7 @@ class UnfinishedRows:
         """Add rows of every layer, each [bands, rows, columns of the block]."""
         for layer, (dtype, _) in self.layers.items():
             with self._file(layer, block).open("ab") as stored:
-                stored.write(np.ascontiguousarray(rows[layer].astype(dtype, copy=False).swapaxes(0, 1)))
+                stored.write(rows[layer].astype(dtype, copy=False).swapaxes(0, 1).tobytes())
 
     def read(self, layer: str, first: int, count: int) -> NDArray[Any]:
         """Return whole rows of a layer, [bands, rows, W]."""
