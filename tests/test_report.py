@@ -230,8 +230,8 @@ def write_logs(out: Path) -> None:
     ]
     (rounds / "log.jsonl").write_text("".join(json.dumps(step) + "\n" for step in steps))
     reports = [
-        {"round": 0, "agreement": 40.0, "coverage": 30.0, "mR": 20.0},
-        {"round": 1, "agreement": 48.5, "coverage": 31.0, "mR": 21.0},
+        {"round": 0, "kept": True, "agreement": 40.0, "coverage": 30.0, "mR": 20.0},
+        {"round": 1, "kept": True, "agreement": 48.5, "coverage": 31.0, "mR": 21.0},
     ]
     write_json(out / "localized" / "rounds.json", {"phrases": ["river", HOSTILE], "rounds": reports})
 
@@ -320,8 +320,8 @@ def test_an_empty_folder_still_gives_a_page(tmp_path: Path) -> None:
 
 def test_a_round_that_did_not_help_is_called_so(tmp_path: Path) -> None:
     reports = [
-        {"round": 0, "agreement": 40.0, "coverage": 3.0, "mR": 2.0},
-        {"round": 1, "agreement": 39.0, "coverage": 3.0, "mR": 2.0},
+        {"round": 0, "kept": True, "agreement": 40.0, "coverage": 3.0, "mR": 2.0},
+        {"round": 1, "kept": False, "agreement": 39.0, "coverage": 3.0, "mR": 2.0},
     ]
     write_json(tmp_path / "localized" / "rounds.json", {"phrases": [], "rounds": reports})
     write_report(tmp_path, {})

@@ -233,17 +233,18 @@ def round_section(out: Path, metrics: dict[str, Any]) -> Html | None:
         + [percent(report.get(name)) for name in names]
         for report in rounds
     ]
-    rose = len(rounds) > 1 and rounds[-1]["agreement"] > rounds[-2]["agreement"]
+    kept = len(rounds) > 1 and rounds[-1]["kept"]
     verdict = (
         "Agreement rose, so the student became the teacher."
-        if rose
-        else "Agreement did not rise, so the student was not kept and the model is the one before the round."
+        if kept
+        else "Agreement did not rise, or retrieval fell by more than a point, so the student was not kept and the "
+        "model is the one before the round."
     )
     lead = (
         "The model marks, in its training images, where the landmarks that each caption states are; a "
         "student, begun anew, learns these regions beside the image-level losses. Agreement is judged on "
         "held-out pairs without any mask: how many of the phrases that an image states are among those that "
-        "the model finds in it, in percent. " + verdict
+        "the model finds in it, in percent, the mean over phrases. " + verdict
     )
     phrases = (read_json(out / "localized" / "rounds.json") or {}).get("phrases", [])
     details = tag("details", tag("summary", f"The {len(phrases)} phrases"), tag("p", ", ".join(phrases)))
