@@ -4,7 +4,7 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: demo test check docs clean .venv
+.PHONY: demo test check docs study clean .venv
 
 demo: .venv
 	$(BIN)/geomammut demo $(ARGS)
@@ -16,6 +16,10 @@ check: .venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict src
+
+# Hours; killed and called again, it goes on. Its options: make study ARGS="--samples 4000 --seeds 0"
+study: .venv
+	$(BIN)/python benchmarks/study.py $(ARGS)
 
 # A broken link or a missing reference ends the build. Typer writes the command line's page; its examples become code.
 docs: .venv
