@@ -182,6 +182,10 @@ The {count:,} entries of one split of a captioned benchmark, with every caption 
 Made by `geomammut pairs import` {__version__}. Images that were JPEG are the benchmark's own bytes; others
 were encoded as JPEG, quality {_JPEG_QUALITY}. What was left out, and why: `funnel.json`.
 
+## Use
+
+Meant for training on, or measuring by, this split alone. The same command on the same files gives the same set to the byte.
+
 ## Licence
 
 The benchmark's own licence holds for its images and captions; many allow research only. Do not train on a

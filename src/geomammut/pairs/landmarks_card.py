@@ -81,6 +81,13 @@ Made by `geomammut pairs landmarks` {__version__}: chips of {chips_text};
 captions by {by} ({writer.prompt_version}), each checked against the chip's landmarks
 ({grounding.VERSION}); seed {seed}.
 
+The same command on the same imagery, map and seed gives the same set to the byte, but for captions of a language model.
+
+## Use
+
+Meant for training and measuring models that join images from above with words. Not meant as a map: outlines and counts
+are the map's, cut at the chips' borders.
+
 ## Sources and licences
 
 Imagery:
