@@ -184,7 +184,8 @@ were encoded as JPEG, quality {_JPEG_QUALITY}. What was left out, and why: `funn
 
 ## Use
 
-Meant for training on, or measuring by, this split alone. The same command on the same files gives the same set to the byte.
+Meant for training on, or measuring by, this split alone. The same command on the same files gives the same set to the
+byte.
 
 ## Licence
 
