@@ -109,8 +109,8 @@ def _part(same: Sequence[Measured]) -> _Part:
     anchors = published(first.published) if first.published else []
     if done and first.kind == "retrieval":
         anchors = [anchor for anchor in anchors if anchor.ours == done["protocol"]]
-    known = {name for each in same if each.results for name in _metrics(each.results)}
-    known |= {name for anchor in anchors for name in anchor.metrics}
+    known = {name for each in same if each.results for name in _with_means(each.results["metrics"])}
+    known |= {name for anchor in anchors for name in _with_means(anchor.metrics)}
     columns = [name for name in HEADINGS if name in known] + sorted(known - set(HEADINGS))
     rows = [_our_row(each, columns) for each in same] + [_published_row(anchor, columns) for anchor in anchors]
     counts = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in done["counts"].items()) if done else ""
@@ -127,13 +127,14 @@ def _our_row(each: Measured, columns: Sequence[str]) -> list[str]:
 
 
 def _published_row(anchor: Anchor, columns: Sequence[str]) -> list[str]:
-    cells = [f"{anchor.metrics[name]:.2f}" if name in anchor.metrics else "–" for name in columns]
+    metrics = _with_means(anchor.metrics)
+    cells = [f"{metrics[name]:.2f}" if name in metrics else "–" for name in columns]
     return [anchor.model, *cells, "–", f"{anchor.source}; {anchor.protocol}"]
 
 
-def _metrics(results: dict[str, Any]) -> dict[str, float]:
+def _with_means(metrics: dict[str, float]) -> dict[str, float]:
     """Return the metrics, of retrieval also each direction's mean."""
-    metrics = dict(results["metrics"])
+    metrics = dict(metrics)
     for way in ("i2t", "t2i"):
         recalls = [metrics[f"{way}_r{k}"] for k in (1, 5, 10) if f"{way}_r{k}" in metrics]
         if recalls:
@@ -142,7 +143,7 @@ def _metrics(results: dict[str, Any]) -> dict[str, float]:
 
 
 def _cell(results: dict[str, Any], name: str) -> str:
-    metrics = _metrics(results)
+    metrics = _with_means(results["metrics"])
     if name not in metrics:
         return "–"
     interval = results.get("intervals", {}).get(name)
