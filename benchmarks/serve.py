@@ -4,7 +4,7 @@
 
 Each client is a connection of its own that asks, waits for the answer and asks again, as pages do: of ten requests six
 are map tiles, two are chips, one is a search in words that were asked before and one in words that are new to the
-server, of which 5,000 exist. Server and clients share the machine.
+server until then, of 2,432. Server and clients share the machine.
 """
 
 import argparse
@@ -23,14 +23,19 @@ from typing import Any
 import aiohttp
 import numpy as np
 
-COLOURS = (
-    "red green blue white grey brown dark bright pale small large round square long old new empty full dry wet".split()
+LOOKS = "red green blue white grey brown dark bright pale small large round square long old new empty full dry".split()
+THINGS = "roofs tanks courts fields roads boats trees pools cars planes tracks ponds yards houses halls lots".split()
+PLACES = (
+    "by water",
+    "near a road",
+    "in a town",
+    "in a forest",
+    "beside a railway",
+    "on a hill",
+    "in a row",
+    "at a shore",
 )
-THINGS = "roofs tanks courts fields roads boats trees pools cars planes tracks ponds yards houses halls lots bridges piers".split()
-PLACES = "by water,near a road,in a town,in a forest,beside a railway,on a hill,in a row,in a circle,in the open,at a shore,".split(
-    ","
-)
-WORDS = [" ".join(words).strip() for words in product(COLOURS, THINGS, PLACES)]
+WORDS = [" ".join(words).strip() for words in product(LOOKS, THINGS, PLACES)]
 JSON = {"Content-Type": "application/json"}
 
 

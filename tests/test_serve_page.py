@@ -43,7 +43,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     """A page of which nothing may go wrong: no error of a script, nothing that the policy forbids."""
-    context = browser.new_context(viewport={"width": 1000, "height": 640}, reduced_motion="reduce")
+    context = browser.new_context(viewport={"width": 900, "height": 540}, reduced_motion="reduce")
     page = context.new_page()
     page.set_default_timeout(SECONDS)
     expect.set_options(timeout=SECONDS)
@@ -59,7 +59,8 @@ def page(browser: Browser) -> Iterator[Page]:
 
 def open_map(page: Page, address: str) -> None:
     page.goto(address)
-    page.wait_for_function("document.querySelector('#map canvas') && !document.querySelector('#status.busy')")
+    expect(page.locator("#map canvas")).to_be_visible()
+    expect(page.locator("#status.busy")).to_have_count(0)
 
 
 def test_type_click_draw_refine_and_download(page: Page, archive: SquaresArchive, tmp_path: Path) -> None:
@@ -153,8 +154,9 @@ def test_the_keyboard_is_enough(page: Page, archive: SquaresArchive) -> None:
         page.keyboard.press("Escape")
         expect(page.locator("#place")).to_be_hidden()
         unnamed = page.evaluate(
-            """[...document.querySelectorAll("button, input, select, textarea, a")].filter((one) =>
-                 !(one.textContent.trim() || one.ariaLabel || one.title || one.labels?.length)).map((one) => one.outerHTML)"""
+            """[...document.querySelectorAll("button, input, select, textarea, a")]
+                 .filter((one) => !(one.textContent.trim() || one.ariaLabel || one.title || one.labels?.length))
+                 .map((one) => one.outerHTML)"""
         )
         assert unnamed == []
 
