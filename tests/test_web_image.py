@@ -110,6 +110,31 @@ def test_a_map_is_dropped() -> None:
         check_map(street_map())
 
 
+def stamped(image: Image.Image, opacity: float) -> Image.Image:
+    """A faint name, again and again, as the previews of agencies have it."""
+    mask = Image.new("L", image.size)
+    draw = ImageDraw.Draw(mask)
+    for row, top in enumerate(range(0, image.height, 52)):
+        for left in range(-50 * (row % 2), image.width, 104):
+            draw.text((left, top), "agency", fill=round(255 * opacity), font=ImageFont.load_default(size=20))
+    return Image.composite(Image.new("RGB", image.size, "white"), image, mask)
+
+
+def test_a_stamp_all_over_a_picture_is_a_watermark() -> None:
+    assert drop_reason(stamped(ground(), 0.3)) == "watermark"
+
+
+def test_houses_in_rows_are_no_watermark() -> None:
+    random = np.random.default_rng(0)
+    image = ground(2)
+    draw = ImageDraw.Draw(image)
+    for top in range(0, 240, 40):
+        for left in range(0, 240, 40):
+            x, y = (np.array([left, top]) + random.integers(0, 4, 2)).tolist()
+            draw.rectangle((x + 8, y + 8, x + 28, y + 24), fill=(150, 90, 80), outline=(90, 60, 60))
+    check_picture(image)
+
+
 def with_things(*things: tuple[tuple[int, int, int, int], str]) -> Image.Image:
     image = ground(3)
     draw = ImageDraw.Draw(image)

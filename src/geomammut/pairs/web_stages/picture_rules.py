@@ -1,4 +1,4 @@
-"""What a picture's pixels alone give away: blank, a thing on white, framed, a collage, a map or a chart.
+"""What a picture's pixels alone give away: blank, a thing on white, framed, a collage, a map, a chart, watermarked.
 
 Every rule is a simple measure with a threshold; `docs/results.md` has how many images from above they drop, and how
 many pictures of each kind they find.
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from geomammut.pairs.web_stages.dropped import Dropped
+from geomammut.pairs.web_stages.watermarks import check_watermark
 
 Pixels = NDArray[np.int16]  # RGB, 0..255, [h, w, 3]
 
@@ -50,6 +51,7 @@ def check_picture(image: Image.Image) -> None:
     check_frame(pixels)
     check_collage(pixels)
     check_map(_middle(image, SIDE))
+    check_watermark(small)
 
 
 def shrunk(image: Image.Image, side: int) -> Image.Image:
