@@ -10,6 +10,7 @@ from PIL import Image
 
 from geomammut.errors import UserError
 from geomammut.evaluation.embeddings import encode_texts
+from geomammut.evaluation.prompts import TEMPLATES
 from geomammut.model.interface import VisionLanguageModel
 from geomammut.pictures import UNREADABLE, open_picture
 from geomammut.search.archive import Archive, Filter
@@ -94,7 +95,7 @@ def query_embedding(
 ) -> NDArray[np.float32]:
     """Return one embedding [E], of length 1, for all that is wanted and not wanted (Rocchio 1971).
 
-    The mean of texts and the mean of images count alike; then 0.75 of the mean of what was liked is added, and 0.5 of
+    A text is asked for as "An aerial image of …", as captions say it. The mean of texts and the mean of images count alike; then 0.75 of the mean of what was liked is added, and 0.5 of
     the mean of what is not wanted is subtracted, texts from texts and chips from chips.
 
     Args:
@@ -117,19 +118,25 @@ def query_embedding(
     alone = not len(texts) and not without and liked is None and disliked is None
     query = np.zeros(model.embed_dim, np.float32)
     if len(texts):
-        query += encode_texts(model, texts).numpy().mean(axis=0)
+        query += _of_texts(model, texts)
     if len(seen):
         query += seen.mean(axis=0) if alone else _mean_unit(seen - shared)
     if liked is not None and len(liked):
         query += _LIKED * _mean_unit(liked - shared)
     if len(without):
-        query -= _UNWANTED * encode_texts(model, without).numpy().mean(axis=0)
+        query -= _UNWANTED * _of_texts(model, without)
     if disliked is not None and len(disliked):
         query -= _UNWANTED * _mean_unit(disliked - shared)
     length = float(np.linalg.norm(query))
     if not np.isfinite(length) or length < _NOTHING:
         raise UserError("what is wanted and what is not are the same; ask for something else")
     return np.asarray(query / length, np.float32)
+
+
+def _of_texts(model: VisionLanguageModel, texts: Sequence[str]) -> NDArray[np.float32]:
+    """Return the mean embedding [E] of texts, each put as captions of aerial images are."""
+    prompts = [template.replace("{}", text.strip()) for text in texts for template in TEMPLATES["recipe"]]
+    return np.asarray(encode_texts(model, prompts).numpy().mean(axis=0))
 
 
 def _embedded(model: VisionLanguageModel, images: Sequence[Image.Image]) -> NDArray[np.float32]:
