@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import lancedb
 import numpy as np
@@ -126,10 +127,10 @@ class ChipTable:
     def __len__(self) -> int:
         return int(self._chips.count_rows())
 
-    def _table(self, rows: list[dict[str, object]], gsd_m: float) -> pa.Table:
+    def _table(self, rows: list[dict[str, Any]], gsd_m: float) -> pa.Table:
         footprints = [row["footprint"] for row in rows]
         boxes = _boxes(shapely.from_wkb(footprints))
-        embeddings = np.frombuffer(b"".join(row["embedding"] for row in rows), np.float32)  # type: ignore[misc]
+        embeddings = np.frombuffer(b"".join(row["embedding"] for row in rows), np.float32)
         acquired = [row["acquired"] for row in rows]
         columns = {
             "id": [row["id"] for row in rows],

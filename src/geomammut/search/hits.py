@@ -71,7 +71,7 @@ def _sheet(hits: Sequence[Hit], archive: Archive, asked: str) -> str:
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name_="viewport", content="width=device-width, initial-scale=1"),
         tag("title", asked),
         tag("style", Html(_STYLE)),
     )

@@ -95,8 +95,9 @@ def query_embedding(
 ) -> NDArray[np.float32]:
     """Return one embedding [E], of length 1, for all that is wanted and not wanted (Rocchio 1971).
 
-    A text is asked for as "An aerial image of …", as captions say it. The mean of texts and the mean of images count alike; then 0.75 of the mean of what was liked is added, and 0.5 of
-    the mean of what is not wanted is subtracted, texts from texts and chips from chips.
+    A text is asked for as "An aerial image of …", as captions say it. The mean of texts and the mean of images count
+    alike; then 0.75 of the mean of what was liked is added, and 0.5 of the mean of what is not wanted is subtracted,
+    texts from texts and chips from chips.
 
     Args:
         model: The archive's.

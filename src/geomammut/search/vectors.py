@@ -3,6 +3,7 @@
 import numpy as np
 import pyarrow as pa
 from lancedb.index import IvfSq
+from lancedb.query import LanceVectorQueryBuilder
 from lancedb.table import Table
 from numpy.typing import NDArray
 
@@ -58,8 +59,9 @@ def nearest(
         columns: Which.
         where: A condition in SQL on the rows asked.
     """
-    asked = table.search(query, vector_column_name=COLUMN).distance_type("cosine")
-    asked = asked.nprobes(_PROBED).refine_factor(max(2, _COMPARED // count))
+    asked = table.search(query, vector_column_name=COLUMN, query_type="vector")
+    assert isinstance(asked, LanceVectorQueryBuilder)
+    asked = asked.distance_type("cosine").nprobes(_PROBED).refine_factor(max(2, _COMPARED // count))
     asked = asked.limit(count).select([*columns, "_distance"])
     if where is not None:
         asked = asked.where(where, prefilter=True)
