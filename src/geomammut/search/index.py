@@ -93,12 +93,15 @@ def index(
     todo = [work for work in works if work.key not in kept]
     if kept:
         console.print(f"{len(kept):,} of {len(works):,} blocks of chips are in {out} already", highlight=False)
+    levels = tuple(level for plan in plans for level in plan.plan.sources)
+    if before is not None and not todo and (before.version, before.sources) == (int(table.chips.version), levels):
+        console.print(f"nothing is new: {len(table):,} chips in {out}", highlight=False)
+        return out
     _embed_all(table, todo, embed(todo, plans, model, workers=workers, ray=ray) if todo else (), gsd)
     if not len(table):
         why, _ = table.lost().most_common(1)[0]
         raise UserError(f"no chip of the imagery could be used ({why}); give other imagery, or another --gsd or --size")
     lost = table.lost()
-    levels = tuple(level for plan in plans for level in plan.plan.sources)
     _finish(out, table, info.model_copy(update={"sources": levels}), before)
     reasons = "".join(f", {count:,} {reason}" for reason, count in lost.most_common())
     console.print(f"{len(table):,} chips in {out}" + (f"; left out{reasons[1:]}" if reasons else ""), highlight=False)
