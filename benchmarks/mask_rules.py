@@ -28,8 +28,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from geomammut.evaluation.masked import read_mask_folders
 from geomammut.evaluation.embeddings import encode_texts
+from geomammut.evaluation.masked import read_mask_folders
 from geomammut.evaluation.masks import BACKGROUND_PROMPTS, IGNORED, read_mask, read_mask_classes
 from geomammut.evaluation.prompts import class_embeddings
 from geomammut.evaluation.segmentation import count_confusion, segmentation_metrics
