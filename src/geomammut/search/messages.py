@@ -61,7 +61,11 @@ class Query(Message):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "anyOf": [{"required": ["text"]}, {"required": ["image"]}, {"required": ["liked"]}],
+            "anyOf": [
+                {"required": ["text"], "properties": {"text": {"type": "string"}}},
+                {"required": ["image"], "properties": {"image": {"type": "string"}}},
+                {"required": ["liked"], "properties": {"liked": {"type": "array", "minItems": 1}}},
+            ],
             "examples": [{"text": "storage tanks"}],
         }
     )
