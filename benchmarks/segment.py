@@ -104,7 +104,8 @@ def _peak(pid: int) -> int:
 
 def killed_run(words: list[str], out: Path, side: int, kills: int) -> list[float]:
     """Kill a run after shares of its rows drawn at random, then let it end; return the shares."""
-    shares = sorted(random.Random(0).uniform(0.02, 0.98) for _ in range(kills))
+    drawn = random.Random(0)
+    shares = sorted(drawn.uniform(0.02, 0.98) for _ in range(kills))
     rows = out.with_name(f".{out.name}.unfinished") / "class-0.rows"
     for share in shares:
         process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
