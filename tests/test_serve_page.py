@@ -178,7 +178,7 @@ def test_a_token_is_asked_for_once(page: Page, archive: SquaresArchive) -> None:
 def test_the_api_is_as_it_describes_itself(archive: SquaresArchive, tmp_path: Path) -> None:
     """schemathesis asks what the description allows and what it forbids.
 
-    What is of the right form may still be refused by 400, as described: base64 that is no picture, a box without imagery.
+    What is of the right form may still be refused by 400, as described: base64 of no picture, a box without imagery.
     """
     accepted = 'expected-statuses = ["2xx", "400", "404"]'
     (tmp_path / "schemathesis.toml").write_text(f"[checks.positive_data_acceptance]\n{accepted}\n")
