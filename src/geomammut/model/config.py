@@ -67,9 +67,9 @@ class TextConfig(BaseModel):
 
     `cross_attention_every` is M; the first cross-attention follows layer 0. `mlp_before_cross` says
     whether self-attention blocks that a cross block follows have an MLP of their own. `average_padding`
-    is openMaMMUT's contrastive pass, which neither masks pads nor leaves them out of the mean. `causal_embedding` lets that
-    pass look back alone, as the caption pass does.
-    `embedding_rows` is the size of the token table where it differs from `vocab_size`, the width of the head.
+    is openMaMMUT's contrastive pass, which neither masks pads nor leaves them out of the mean.
+    `causal_embedding` lets that pass look back alone, as the caption pass does. `embedding_rows` is the size of the
+    token table where it differs from `vocab_size`, the width of the head.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -118,7 +118,7 @@ def _nearest_axes(waves: NDArray[np.float64]) -> NDArray[np.int64]:
     nearest = length.argmax(axis=1)
     length[picture, nearest] = -1
     both = np.stack([nearest, length.argmax(axis=1)])
-    return both * 2 + (waves[picture, both] > 0)
+    return np.asarray(both * 2 + (waves[picture, both] > 0))
 
 
 def _rotations(number: int, axes: int) -> list[NDArray[np.float64]]:
