@@ -1,6 +1,10 @@
 """Rasters of coloured squares and a model that knows colours, for archives that a test can work out."""
 
+import os
+import signal
 import sys
+import traceback
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,10 +59,10 @@ def write_squares(
     return path
 
 
-def run_and_die(imagery: list[str], out: str, die_at: int, told: str) -> None:
-    """Index in this process, which kills itself at the `die_at`-th of its writes; 0 lets it live.
+def run_and_die(imagery: list[str], out: str, die_at: str) -> None:
+    """Index in this process, which kills itself at a moment of its writes: `NAME:N`; anything else lets it live.
 
-    Each write has two moments: before it and after it. How many there were is written to `told`.
+    A write has two moments, before it and after it: `add:3` is before the second row of writes by `add`.
     """
     from lancedb.table import LanceTable
 
@@ -66,55 +70,48 @@ def run_and_die(imagery: list[str], out: str, die_at: int, told: str) -> None:
     from geomammut.imagery import grid
     from geomammut.search import embedding
 
-    moments = 0
+    moments = Counter[str]()
 
-    def moment() -> None:
-        nonlocal moments
-        moments += 1
-        if moments == die_at:
-            import os
-            import signal
-
+    def moment(name: str) -> None:
+        moments[name] += 1
+        if f"{name}:{moments[name]}" == die_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def watched(function: Any) -> Any:
+    def watched(home: Any, name: str) -> None:
+        function = getattr(home, name)
+
         def call(*args: Any, **kwargs: Any) -> Any:
-            moment()
+            moment(name)
             answer = function(*args, **kwargs)
-            moment()
+            moment(name)
             return answer
 
-        return call
+        setattr(home, name, call)
 
-    for name in ("add", "delete", "optimize", "create_index"):
-        setattr(LanceTable, name, watched(getattr(LanceTable, name)))
+    for name in ("add", "delete", "optimize"):
+        watched(LanceTable, name)
     for home, name in ((room, "write_json"), (room, "write_geoparquet"), (room.np, "save")):
-        setattr(home, name, watched(getattr(home, name)))
+        watched(home, name)
     grid._BLOCK_PIXELS = 2 * SIDE  # many small blocks
     room._SECONDS_A_COMMIT = 0.0
     room.load_model = lambda name: Colours(str(name))
     embedding._loaded = lambda name: Colours(str(name))
     room.index(imagery, Path(out), "colours", size=SIDE)
-    Path(told).write_text(str(moments))
 
 
 def main() -> None:
     """Fork a process for each of the moments given, so that what loads slowly is loaded once."""
-    import os
-
     import geopandas
     import pyproj
 
     assert geopandas and pyproj
-    out, told, moments, *imagery = sys.argv[1:]
+    out, moments, *imagery = sys.argv[1:]
     for die_at in moments.split(","):
         child = os.fork()
         if child == 0:
             try:
-                run_and_die(imagery, out, int(die_at), told)
+                run_and_die(imagery, out, die_at)
             except BaseException:
-                import traceback
-
                 traceback.print_exc()
                 os._exit(1)
             os._exit(0)

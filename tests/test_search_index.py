@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -174,35 +173,35 @@ def test_another_model_or_other_chips_are_refused(
     assert "is no index" in capsys.readouterr().err
 
 
-def killed(folder: Path, out: str, moments: str, imagery: list[Path]) -> list[str]:
+def run(out: Path, imagery: list[Path], *moments: str) -> list[str]:
+    """Index in a process for each moment, at which it is killed, or "never"; return how each ended."""
     words = [sys.executable, "-W", "ignore", str(Path(__file__).with_name("small_archive.py"))]
-    words += [str(folder / out), str(folder / "moments"), moments, *map(str, imagery)]
+    words += [str(out), ",".join(moments), *map(str, imagery)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(words, capture_output=True, text=True, check=True, env=environment)
-    return done.stdout.split("\n")[:-1] or [done.stderr]
+    return [line.split()[1] for line in done.stdout.splitlines()]
 
 
 def test_a_run_killed_at_any_moment_leads_to_the_same_table(tmp_path: Path) -> None:
-    """Real processes, killed (-9) before and after their writes, one after the other on one archive."""
-    imagery = [write_squares(tmp_path / f"{name}.tif", 4, 6, east=8 * place) for place, name in enumerate("ab")]
-    assert killed(tmp_path, "whole", "0", imagery) == ["0 0"]
-    moments = int((tmp_path / "moments").read_text())
-    points = [1, 4, 5, 6, 7, moments - 9, moments - 12]
-    told = killed(tmp_path, "killed", ",".join(map(str, points)), imagery)
-    assert [line.split()[1] for line in told] == [str(-signal.SIGKILL)] * len(points)
+    """Real processes, killed (-9) before, between and after their writes, one after the other on one archive."""
+    imagery = [write_squares(tmp_path / "a.tif", 4, 4), write_squares(tmp_path / "b.tif", 4, 4, east=8)]
+    assert run(tmp_path / "whole", imagery, "never") == ["0"]
+    moments = ["write_json:1", "add:2", "add:3", "add:7", "optimize:2", "save:1", "write_geoparquet:2"]
+    assert run(tmp_path / "killed", imagery, *moments) == ["-9"] * len(moments)
     with pytest.raises(UserError, match="is not whole"):
         Archive.open(tmp_path / "killed")
-    assert killed(tmp_path, "killed", "0", imagery) == ["0 0"]
+    assert run(tmp_path / "killed", imagery, "never") == ["0"]
     same(tmp_path / "whole", tmp_path / "killed")
 
 
 def test_an_update_that_is_killed_shows_the_archive_as_it_was(tmp_path: Path) -> None:
-    imagery = [write_squares(tmp_path / f"{name}.tif", 4, 4, east=8 * place) for place, name in enumerate("ab")]
-    assert killed(tmp_path, "index", "0", imagery) == ["0 0"]
-    write_squares(imagery[0], 4, 4, seed=7)
+    imagery = [write_squares(tmp_path / "a.tif", 4, 4), write_squares(tmp_path / "b.tif", 4, 4, east=8)]
+    assert run(tmp_path / "index", imagery, "never") == ["0"]
     before = rows_of(tmp_path / "index")
-    assert [line.split()[1] for line in killed(tmp_path, "index", "2,4,7,11", imagery)] == ["-9"] * 4
+    write_squares(imagery[0], 4, 4, seed=7)
+    moments = ["delete:2", "add:2", "optimize:3", "write_json:1"]
+    assert run(tmp_path / "index", imagery, *moments) == ["-9"] * len(moments)
     assert rows_of(tmp_path / "index").equals(before)
-    assert killed(tmp_path, "index", "0", imagery) == ["0 0"]
-    assert killed(tmp_path, "whole", "0", imagery) == ["0 0"]
+    ends = run(tmp_path / "index", imagery, "never"), run(tmp_path / "whole", imagery, "never")
+    assert ends == (["0"], ["0"])
     same(tmp_path / "index", tmp_path / "whole")
