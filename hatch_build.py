@@ -23,7 +23,7 @@ FILES = {
     "package/dist/maplibre-gl.css": "maplibre-gl.css",
     "package/LICENSE.txt": "LICENSE.txt",
 }
-FOLDER = Path("src", "geomammut", "search", "page", "maplibre")
+FOLDER = Path("src", "geomammut", "search", "server", "page", "maplibre")
 _SECONDS = 60
 
 

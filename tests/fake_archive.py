@@ -19,10 +19,10 @@ from starlette.types import ASGIApp
 from fake_model import NAMED, ColourModel
 from geomammut.files import content_id
 from geomammut.imagery.sources import open_sources
-from geomammut.search.api import create_app
 from geomammut.search.archive import Archive, Filter, Hit, IndexInfo
 from geomammut.search.identity import ModelIdentity
-from geomammut.search.serve import listening, new_server
+from geomammut.search.server.api import create_app
+from geomammut.search.server.serve import listening, new_server
 
 SIDE = 32  # pixels of a chip, a metre each
 COLOURS = ("red", "green", "blue", "yellow")

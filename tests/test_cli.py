@@ -49,7 +49,7 @@ VERBS = {
     "localize": ("localize", "localization.rounds"),
     "index": ("index", "search.index"),
     "search": ("search", "search.query"),
-    "serve": ("serve", "search.serve"),
+    "serve": ("serve", "search.server.serve"),
     "model info": ("model_info", "model.load"),
     "model import": ("model_import", "model.load"),
     "model export": ("model_export", "model.load"),

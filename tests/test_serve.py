@@ -24,9 +24,9 @@ from fake_archive import SIDE, SquaresArchive, running, served
 from geomammut.cli import main
 from geomammut.errors import UserError
 from geomammut.imagery.sources import open_sources
-from geomammut.search.guard import MAX_BODY, Guard, Rates
-from geomammut.search.serve import check_token
-from geomammut.search.tiles import TILE, Imagery, mercator
+from geomammut.search.server.guard import MAX_BODY, Guard, Rates
+from geomammut.search.server.serve import check_token
+from geomammut.search.server.tiles import TILE, Imagery, mercator
 
 TOKEN = "correct horse battery"
 

@@ -14,7 +14,7 @@ import rasterio
 from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
 from fake_archive import SquaresArchive, served
-from geomammut.search.page_files import MAP, page_files
+from geomammut.search.server.page_files import MAP, page_files
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SECONDS = 60_000  # ms that anything may take on a busy machine

@@ -45,7 +45,7 @@ _HOMES = {
     "segment": "localization.segments",
     "localize": "localization.rounds",
     "index": "search.index",
-    "serve": "search.serve",
+    "serve": "search.server.serve",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 (keys are strings)

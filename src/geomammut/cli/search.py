@@ -117,6 +117,6 @@ def serve(
       geomammut serve town.index
       GEOMAMMUT_TOKEN=... geomammut serve town.index --host 0.0.0.0 --port 80
     """
-    from geomammut.search.serve import serve
+    from geomammut.search.server.serve import serve
 
     serve(index, host=host, port=port, token=token, model=model, seed=seed)

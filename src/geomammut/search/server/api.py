@@ -13,12 +13,12 @@ from starlette.types import ASGIApp
 from geomammut import __version__
 from geomammut.errors import UserError
 from geomammut.model.interface import VisionLanguageModel
-from geomammut.search.answers import Answers
-from geomammut.search.api_page import api_page
 from geomammut.search.archive import Archive
-from geomammut.search.guard import COOKIE, Guard, RefusedError, cookie_of, same
-from geomammut.search.measures import Measured
-from geomammut.search.messages import (
+from geomammut.search.server.answers import Answers
+from geomammut.search.server.api_page import api_page
+from geomammut.search.server.guard import COOKIE, Guard, RefusedError, cookie_of, same
+from geomammut.search.server.measures import Measured
+from geomammut.search.server.messages import (
     About,
     Answer,
     Embedding,
@@ -32,8 +32,8 @@ from geomammut.search.messages import (
     Segments,
     TextInstance,
 )
-from geomammut.search.page_files import page_files
-from geomammut.search.tiles import MAX_ZOOM
+from geomammut.search.server.page_files import page_files
+from geomammut.search.server.tiles import MAX_ZOOM
 
 _KEPT = {"Cache-Control": "private, max-age=86400"}
 _WHY = {

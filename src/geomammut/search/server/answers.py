@@ -20,9 +20,10 @@ from geomammut.errors import UserError
 from geomammut.model.interface import VisionLanguageModel
 from geomammut.pictures import UNREADABLE
 from geomammut.search.archive import Archive, Filter
-from geomammut.search.areas import heat_picture, masks
-from geomammut.search.lines import Line
-from geomammut.search.messages import (
+from geomammut.search.query import query_embedding
+from geomammut.search.server.areas import heat_picture, masks
+from geomammut.search.server.lines import Line
+from geomammut.search.server.messages import (
     About,
     Answer,
     Embedding,
@@ -36,8 +37,7 @@ from geomammut.search.messages import (
     Source,
     SourceName,
 )
-from geomammut.search.query import query_embedding
-from geomammut.search.tiles import MAX_AREA_PIXELS, Bounds, Imagery
+from geomammut.search.server.tiles import MAX_AREA_PIXELS, Bounds, Imagery
 
 MAX_PICTURE_PIXELS = 25_000_000
 _QUERIES = 2048  # whose embeddings are remembered

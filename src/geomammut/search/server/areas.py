@@ -17,7 +17,7 @@ from geomammut.localization.legend import class_colours, parse_classes
 from geomammut.localization.segments import segment_with
 from geomammut.model.interface import VisionLanguageModel
 from geomammut.model.score_maps import score_maps
-from geomammut.search.tiles import Bounds, Imagery
+from geomammut.search.server.tiles import Bounds, Imagery
 
 
 def heat_picture(

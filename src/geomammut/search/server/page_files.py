@@ -41,7 +41,7 @@ class PageFile:
 def page_files() -> dict[str, PageFile]:
     """Return the page's files by name, those of MapLibre under `maplibre/` if it is there."""
     found: dict[str, PageFile] = {}
-    folder = files("geomammut.search") / "page"
+    folder = files("geomammut.search.server") / "page"
     for prefix, place in (("", folder), ("maplibre/", folder / "maplibre")):
         for file in place.iterdir() if place.is_dir() else ():
             suffix = "." + file.name.rpartition(".")[2]

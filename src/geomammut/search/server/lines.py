@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from anyio import CapacityLimiter, to_thread
 
-from geomammut.search.guard import RefusedError
+from geomammut.search.server.guard import RefusedError
 
 Result = TypeVar("Result")
 

@@ -15,9 +15,9 @@ from starlette.types import ASGIApp
 
 from geomammut.errors import UserError
 from geomammut.progress import console
-from geomammut.search.api import create_app
 from geomammut.search.archive import Archive
-from geomammut.search.page_files import MAP, page_files
+from geomammut.search.server.api import create_app
+from geomammut.search.server.page_files import MAP, page_files
 
 _BLOCK_CACHE = 256 << 20  # bytes; GDAL's own default is a share of the machine's memory
 _CONNECTIONS = 1000
