@@ -85,7 +85,8 @@ def test_type_click_draw_refine_and_download(page: Page, archive: SquaresArchive
         page.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + box["height"] * 0.4)
         page.mouse.down()
         page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + box["height"] * 0.6, steps=4)
-        page.mouse.up()
+        with page.expect_response("**/api/search"):
+            page.mouse.up()
         expect(page.locator("#chosen")).to_contain_text("in the box")
         assert "box=" in page.url
 
