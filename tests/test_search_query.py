@@ -1,0 +1,114 @@
+"""What an archive answers: words, pictures, what is not wanted, hits merged, and how unusual they are."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import shapely
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from geomammut import cli
+from geomammut.errors import UserError
+from geomammut.search import archive as archive_room
+from geomammut.search import embedding as embedding_room
+from geomammut.search import index as index_room
+from geomammut.search.archive import Archive
+from geomammut.search.calibration import Tail
+from geomammut.search.index import index
+from geomammut.search.merging import Candidates, merged
+from geomammut.search.moments import moment
+from geomammut.search.query import query_embedding
+from small_archive import SIDE, Colours, write_squares
+
+
+@pytest.fixture
+def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """24 chips, six of each of four colours."""
+    model = Colours()
+    for room, name in ((index_room, "load_model"), (archive_room, "load_model"), (embedding_room, "_loaded")):
+        monkeypatch.setattr(room, name, lambda *_: model)
+    return index([write_squares(tmp_path / "a.tif", 6, 4)], tmp_path / "index", "colours", size=SIDE)
+
+
+def found(archive: Path, out: Path, *words: str) -> list[dict[str, float]]:
+    assert cli.main(["search", str(archive), *words, "-o", str(out)]) == 0
+    return [feature["properties"] | {"id": feature["id"]} for feature in json.loads(out.read_text())["features"]]
+
+
+def colours(archive: Path, hits: list[dict[str, float]]) -> list[tuple[int, ...]]:
+    """Return the colour of each hit's chip, to the nearest 64."""
+    opened = Archive.open(archive)
+    told = []
+    for hit in hits:
+        path = archive.parent / "chip.jpg"
+        path.write_bytes(opened.chip(str(hit["id"])))
+        told.append(tuple(int(c) // 64 for c in np.asarray(Image.open(path)).mean(axis=(0, 1))))
+    return told
+
+
+def test_words_less_other_words(archive: Path, tmp_path: Path) -> None:
+    """Yellow is red and green: less green, it is red."""
+    out = tmp_path / "hits.geojson"
+    red = colours(archive, found(archive, out, "red", "-k", "6"))
+    assert len(set(red)) == 1
+    yellow = colours(archive, found(archive, out, "yellow", "-k", "6"))
+    assert set(yellow) != set(red)
+    assert set(colours(archive, found(archive, out, "yellow", "--not", "green", "-k", "6"))) == set(red)
+
+
+def test_a_chip_finds_itself(archive: Path, tmp_path: Path) -> None:
+    out = tmp_path / "hits.geojson"
+    wanted = found(archive, out, "blue", "-k", "1")[0]
+    picture = tmp_path / "chip.jpg"
+    picture.write_bytes(Archive.open(archive).chip(str(wanted["id"])))
+    best = found(archive, out, "--image", str(picture), "-k", "3")
+    assert best[0]["score"] == pytest.approx(1, abs=2e-3)
+    assert set(colours(archive, best)) == set(colours(archive, [wanted]))
+    assert cli.main(["search", str(archive), "--image", str(tmp_path / "none.jpg"), "-o", str(out)]) == 2
+
+
+def test_what_is_wanted_and_not_wanted_cannot_be_the_same() -> None:
+    model = Colours()
+    liked = np.ones((1, model.embed_dim), np.float32)
+    with pytest.raises(UserError, match="nothing to look for"):
+        query_embedding(model)
+    some = query_embedding(model, texts=["red"], liked=liked, disliked=liked / 2)
+    assert np.linalg.norm(some) == pytest.approx(1, abs=1e-6)
+
+
+def squares(*corners: tuple[float, float]) -> list[bytes]:
+    return [shapely.to_wkb(shapely.box(x, y, x + 1, y + 1)) for x, y in corners]
+
+
+def test_overlapping_chips_that_look_the_same_are_one_hit() -> None:
+    """The second overlaps the first and looks like it; the third does not look like it; the fourth lies elsewhere."""
+    embeddings = np.array([[1, 0], [1, 0.01], [0, 1], [1, 0]], np.float32)
+    places = squares((0, 0), (0.5, 0), (0.5, 0), (5, 5))
+    candidates = Candidates(np.arange(4), np.array([0.9, 0.8, 0.7, 0.6], np.float32), embeddings, places)
+    groups = merged(candidates, 10, similar_from=0.95)
+    assert [(group.row, group.others) for group in groups] == [(0, 1), (2, 0), (3, 0)]
+    assert [group.row for group in merged(candidates, 2, similar_from=0.95)] == [0, 2]
+
+
+@given(st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=300), st.floats(-1, 1), st.floats(-1, 1))
+def test_the_higher_the_score_the_more_unusual(sample: list[float], one: float, other: float) -> None:
+    tail = Tail(np.array(sample, np.float32))
+    low, high = sorted((one, other))
+    assert 1 <= tail.unusual(low) <= tail.unusual(high) * (1 + 1e-9)
+
+
+def test_within_the_sample_it_is_the_share_that_scores_as_high() -> None:
+    tail = Tail(np.linspace(0, 1, 1001, dtype=np.float32))
+    assert tail.unusual(0.5) == pytest.approx(2, rel=0.01)
+    assert tail.unusual(0.9) == pytest.approx(10, rel=0.02)
+    assert tail.unusual(1.5) > 1001
+
+
+def test_dates_are_read_as_people_write_them() -> None:
+    assert str(moment("2020-02", latest=True)) == "2020-02-29 23:59:59.999999"
+    assert str(moment("2020")) == "2020-01-01 00:00:00"
+    assert str(moment("2020-07-01T10:20:00+02:00")) == "2020-07-01 08:20:00"
+    assert moment("may") is None
