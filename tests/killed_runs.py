@@ -68,7 +68,7 @@ def run_and_kill(
                 time.sleep(0.005)
             if interrupt:
                 process.send_signal(signal.SIGINT)
-                assert process.wait(limit_s) == 130
+                assert process.wait(limit_s) == 130, (folder / "told.txt").read_text()[-2000:]
                 assert (folder / "told.txt").read_text().splitlines()[-1] == "interrupted"
             elif not at_once:
                 server.hold()
