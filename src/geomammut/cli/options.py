@@ -1,6 +1,5 @@
 """What the verbs of the command line share: their common options, and how some words are read."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +27,14 @@ Overrides = Annotated[
 Image = Annotated[Path, typer.Argument(metavar="IMAGE", exists=True, dir_okay=False)]
 PairSet = Annotated[Path, typer.Option("--out", "-o", help="The new pair set, a folder.", show_default=False)]
 Results = Annotated[Path, typer.Option("--out", "-o", help="The results, JSON.", show_default=False)]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Work on a Ray cluster: its address, auto, or local for one on this machine.",
+        show_default=False,
+    ),
+]
 
 
 def parse_window(text: str | int) -> int | tuple[int, ...]:
@@ -87,7 +94,9 @@ class ManyPaths(TyperCommand):
 
 def print_path(path: Path) -> None:
     """Print what was made: once, however many processes of `torchrun` made it."""
-    if os.environ.get("RANK", "0") == "0":
+    from geomammut.progress import console
+
+    if not console.quiet:
         typer.echo(str(path))
 
 

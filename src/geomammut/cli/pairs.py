@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from geomammut.cli.options import PairSet, Seed, local_ones_exist, print_path
+from geomammut.cli.options import PairSet, Ray, Seed, local_ones_exist, print_path
 
 WriterModel = Annotated[str | None, typer.Option("--model", help="The writer's language model.", show_default=False)]
 Batch = Annotated[bool, typer.Option("--batch", help="Ask Gemini by its Batch API: half the price, within a day.")]
@@ -20,14 +20,6 @@ MaxCost = Annotated[
 ]
 PriceIn = Annotated[float | None, typer.Option(min=0, help="US dollars for a million tokens in.", show_default=False)]
 PriceOut = Annotated[float | None, typer.Option(min=0, help="US dollars for a million tokens out.", show_default=False)]
-Ray = Annotated[
-    str | None,
-    typer.Option(
-        metavar="ADDRESS",
-        help="Work on a Ray cluster: its address, auto, or local for one on this machine.",
-        show_default=False,
-    ),
-]
 
 
 def pairs_landmarks(

@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from geomammut.cli.options import ModelName, Seed, local_ones_exist, parse_bbox, print_path
-from geomammut.cli.pairs import Ray
+from geomammut.cli.options import ModelName, Ray, Seed, local_ones_exist, parse_bbox, print_path
 
 MovedModel = Annotated[
     str | None, typer.Option("--model", help="Where the index's model is now, if it has moved.", show_default=False)

@@ -20,7 +20,7 @@ from geomammut.evaluation.images import open_raster, read_rgb
 Rows = Callable[[int, int], NDArray[Any]]
 
 _BLOCK = 512
-_BLOCK_CACHE = 256 << 20  # bytes; GDAL's own default is a share of the machine's memory
+BLOCK_CACHE = 256 << 20  # bytes; GDAL's own default is a share of the machine's memory
 _PICTURE_SIDE = 4096  # longest side of an overlay picture
 
 
@@ -31,7 +31,7 @@ def opened(image: Path) -> Iterator[rasterio.DatasetReader]:
         # A picture without georeference is welcome here, and a nodata value is taken before an alpha band.
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
         warnings.simplefilter("ignore", rasterio.errors.NodataShadowWarning)
-        with rasterio.Env(GDAL_CACHEMAX=_BLOCK_CACHE), open_raster(image) as raster:
+        with rasterio.Env(GDAL_CACHEMAX=BLOCK_CACHE), open_raster(image) as raster:
             yield raster
 
 

@@ -95,8 +95,8 @@ def new_teacher(
     found = [_raw_scores(model, images, texts, window) for images in image_batches(model, pairs, measured)]
     raw, likeness = torch.cat([scores for scores, _ in found]), torch.cat([likeness for _, likeness in found])
     mean, std = raw.mean(dim=(0, 1, 2)), raw.flatten(0, 2).std(dim=0).clamp(min=1e-6)
-    captions, landmarks = pairs.captions, pairs.landmarks
-    stated = [gate.shares(captions[index], landmarks[index]) for index in order[:COUNTED_PAIRS]]
+    counted = order[:COUNTED_PAIRS].tolist()
+    stated = [gate.shares(pairs.captions_of(index), pairs.landmarks_of(index)) for index in counted]
     bars = score_bars(standardized(raw, mean, std), stated[: len(measured)])
     novel_bars = torch.stack([likeness.quantile(share, dim=0) for share in (NOVEL_LIKELY, NOVEL_SURE)])
     novel_bars = novel_bars[:, len(gate.phrases) - novel :]

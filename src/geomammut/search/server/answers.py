@@ -11,7 +11,6 @@ from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -128,10 +127,7 @@ class Answers:
         queries = [
             Query(image=one.image) if isinstance(one, ImageInstance) else Query(text=one.text) for one in instances
         ]
-        pictures = [None if query.image is None else picture(query.image) for query in queries]
-        vectors = await self.in_line(
-            lambda: [self._embedded(query, image) for query, image in zip(queries, pictures, strict=True)]
-        )
+        vectors = await self.in_line(lambda: [self._embedded(query) for query in queries])
         return [Embedding(embedding=vector.tolist()) for vector in vectors]
 
     async def in_line(self, job: Callable[[], Result]) -> Result:
@@ -142,12 +138,11 @@ class Answers:
         wanted = Query.model_validate({name: getattr(asked, name) for name in Query.model_fields})
         key = hashlib.sha256(wanted.model_dump_json().encode()).digest()
         if key not in self._remembered:
-            image = None if wanted.image is None else picture(wanted.image)
-            liked, disliked = self._chips(wanted.liked), self._chips(wanted.disliked)
 
             def embed() -> NDArray[np.float32]:
                 # While this waited, another may have asked the same.
-                return self._remembered.get(key, self._embedded(wanted, image, liked, disliked))
+                known = self._remembered.get(key)
+                return self._embedded(wanted) if known is None else known
 
             embedding = await self.in_line(embed)
             while len(self._remembered) >= _QUERIES:
@@ -155,23 +150,17 @@ class Answers:
             self._remembered[key] = embedding
         return self._remembered[key]
 
-    def _embedded(
-        self,
-        query: Query,
-        image: Image.Image | None,
-        liked: NDArray[np.float32] | None = None,
-        disliked: NDArray[np.float32] | None = None,
-    ) -> NDArray[np.float32]:
-        with torch.inference_mode():
-            return query_embedding(
-                self._model,
-                texts=[query.text] if query.text else (),
-                images=[image] if image is not None else (),
-                without=[query.without] if query.without else (),
-                liked=liked,
-                disliked=disliked,
-                centre=self.archive.centre,
-            )
+    def _embedded(self, query: Query) -> NDArray[np.float32]:
+        """Decode, look up and embed what a query names; slow, so not for the event loop."""
+        return query_embedding(
+            self._model,
+            texts=[query.text] if query.text else (),
+            images=[] if query.image is None else [picture(query.image)],
+            without=[query.without] if query.without else (),
+            liked=self._chips(query.liked),
+            disliked=self._chips(query.disliked),
+            centre=self.archive.centre,
+        )
 
     def _chips(self, ids: list[str]) -> NDArray[np.float32] | None:
         if not ids:

@@ -14,12 +14,12 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from geomammut.errors import UserError
+from geomammut.localization.rasters import BLOCK_CACHE
 from geomammut.progress import console
 from geomammut.search.archive import Archive
 from geomammut.search.server.api import create_app
 from geomammut.search.server.page_files import MAP, page_files
 
-_BLOCK_CACHE = 256 << 20  # bytes; GDAL's own default is a share of the machine's memory
 _CONNECTIONS = 1000
 _LAST_SECONDS = 10  # for answers that are under way when the server is asked to end
 _MIN_TOKEN = 12
@@ -65,7 +65,7 @@ def run(app: ASGIApp, listener: socket.socket) -> None:
     if threading.current_thread() is threading.main_thread():
         # uvicorn passes on the signal that ended it; both end the command quietly.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with rasterio.Env(GDAL_CACHEMAX=_BLOCK_CACHE), contextlib.suppress(KeyboardInterrupt):
+    with rasterio.Env(GDAL_CACHEMAX=BLOCK_CACHE), contextlib.suppress(KeyboardInterrupt):
         new_server(app).run(sockets=[listener])
 
 

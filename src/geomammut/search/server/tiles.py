@@ -123,6 +123,7 @@ def mercator(box: Bounds) -> Bounds:
     return math.radians(west) * scale, y[0] * scale, math.radians(east) * scale, y[1] * scale
 
 
+@lru_cache(maxsize=4096)  # each tile asks for it again
 def _in_degrees(source: ImagerySource) -> Bounds:
     to_degrees = Transformer.from_crs(source.crs, "EPSG:4326", always_xy=True)
     west, south, east, north = to_degrees.transform_bounds(*source.bounds, densify_pts=21)
