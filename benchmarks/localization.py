@@ -32,14 +32,14 @@ from geomammut.demo.demo import demo
 from geomammut.evaluation.intervals import bootstrap_intervals
 from geomammut.evaluation.masked import read_mask_folders
 from geomammut.evaluation.masks import MaskClasses, read_mask, read_mask_classes
-from geomammut.evaluation.prompts import class_embeddings
+from geomammut.evaluation.prompts import name_embeddings
 from geomammut.evaluation.retrieval import eval_retrieval
-from geomammut.evaluation.segmentation import count_confusion, segmentation_metrics
+from geomammut.evaluation.segmentation import class_scorer, count_confusion, segmentation_metrics
 from geomammut.files import write_json
 from geomammut.localization.rounds import localize
 from geomammut.model.load import load_mammut
 from geomammut.model.mammut import Mammut
-from geomammut.model.score_maps import PatchScorer, attention_scorer, sao_scorer, score_strips
+from geomammut.model.score_maps import PatchScorer, score_strips
 from geomammut.pairs.benchmark import pairs_import
 from geomammut.progress import track
 from geomammut.training.trainer import train
@@ -92,26 +92,15 @@ def classified(model: Mammut, score: PatchScorer, pixels: NDArray[np.uint8], sca
     return found
 
 
-def attention_of_prompts(model: Mammut, classes: MaskClasses) -> PatchScorer:
-    """Score by raw cross-attention, the mean over a class's prompts."""
-    texts = [classes.template.replace("{}", prompt) for some in classes.prompts for prompt in some]
-    score, counts = attention_scorer(model, texts), [len(some) for some in classes.prompts]
-
-    def mean_of_prompts(images: torch.Tensor) -> torch.Tensor:
-        return torch.stack([some.mean(1) for some in torch.split(score(images), counts, dim=1)], dim=1)
-
-    return mean_of_prompts
-
-
 def methods(model: Mammut, classes: MaskClasses) -> Iterator[tuple[str, Callable[[], PatchScorer]]]:
     """Yield the name of every method that needs no round, and what makes its scorer."""
-    texts = class_embeddings(model, classes.prompts, [classes.template])
-    yield "raw cross-attention", partial(attention_of_prompts, model, classes)
+    yield "raw cross-attention", partial(class_scorer, model, classes, "attention")
+    texts = name_embeddings(model, classes.prompts, [classes.template])
     for name, make in BASELINES.items():
         yield name, partial(make, model, texts)
-    yield "image embedding", partial(sao_scorer, model, texts, model.config.vision.grid)
+    yield "image embedding", partial(class_scorer, model, classes, "sao", model.config.vision.grid)
     for window in WINDOWS:
-        yield sao_name(window), partial(sao_scorer, model, texts, window)
+        yield sao_name(window), partial(class_scorer, model, classes, "sao", window)
 
 
 def sao_name(window: int | tuple[int, ...]) -> str:
@@ -134,11 +123,11 @@ def measure(
     }
     recalled = {}
     for suffix, (path, loaded) in models.items():
-        texts = class_embeddings(loaded, masked.classes.prompts, [masked.classes.template])
+        sao = partial(class_scorer, loaded, masked.classes, "sao", SHOWN_WINDOW)
         for some in scales:
             at = "" if some == scales[0] else f", scales {', '.join(map(str, some))}"
             name = sao_name(SHOWN_WINDOW) + at + suffix
-            found[name] = masked.confusions(name, partial(sao_scorer, loaded, texts, SHOWN_WINDOW), loaded, some)
+            found[name] = masked.confusions(name, sao, loaded, some)
         kept = masked.folder / f"retrieval{suffix}.json"
         results = json.loads(kept.read_text()) if kept.exists() else retrieval(str(path), kept)
         recalled[sao_name(SHOWN_WINDOW) + suffix] = results["metrics"]["mR"]

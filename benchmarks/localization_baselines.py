@@ -5,7 +5,7 @@ tokens already speak for the image. Each baseline is the published change, done 
 block (norm, projection, length 1) is the model's own.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from geomammut.model.layers import SelfBlock
 from geomammut.model.mammut import Mammut
-from geomammut.model.score_maps import PatchScorer
+from geomammut.model.score_maps import PatchScorer, best_of_names
 
 NEIGHBOURS_SIGMA = 5.0  # patches, NACLIP's
 
@@ -49,8 +49,9 @@ def _softmax(one: Tensor, other: Tensor) -> Tensor:
     return ((one @ other.transpose(-2, -1)) * one.shape[-1] ** -0.5).softmax(dim=-1)
 
 
-def scorer(model: Mammut, texts: Tensor, weights: Weights, whole_block: bool) -> PatchScorer:
+def scorer(model: Mammut, texts: Sequence[Tensor], weights: Weights, whole_block: bool) -> PatchScorer:
     """Return what scores windows with another attention in the last block, and with or without what goes past it."""
+    names = torch.cat(list(texts))
 
     def score(images: Tensor) -> Tensor:
         before = model.visual.tokens(images).before
@@ -61,12 +62,13 @@ def scorer(model: Mammut, texts: Tensor, weights: Weights, whole_block: bool) ->
         tokens = block.finish(before + mixed) if whole_block else mixed
         projected = model.visual.ln_post(tokens) @ model.visual.proj
         embeddings = torch.nn.functional.normalize(projected, dim=-1)
-        return (embeddings @ texts.T).transpose(1, 2).unflatten(-1, (grid, grid))
+        cosines = (embeddings @ names.T).transpose(1, 2).unflatten(-1, (grid, grid))
+        return best_of_names(cosines, [len(own) for own in texts])
 
     return score
 
 
-BASELINES: dict[str, Callable[[Mammut, Tensor], PatchScorer]] = {
+BASELINES: dict[str, Callable[[Mammut, Sequence[Tensor]], PatchScorer]] = {
     "MaskCLIP": partial(scorer, weights=itself, whole_block=True),
     "SCLIP": partial(scorer, weights=correlative, whole_block=True),
     "ClearCLIP": partial(scorer, weights=queries, whole_block=False),

@@ -8,9 +8,9 @@ seed; the figure is the mean mIoU over the draws, of the asked classes and the b
 image nor masks:
 
   none        no background: the best class takes the pixel
-  words       the background is asked for as evaluation asks: "background", "something else", their mean
-  general     the mean of ten general words ("the ground", "an area", …)
-  any of them the best of the ten general words
+  two words   the best of "background" and "something else"
+  mean of ten the mean of ten general words ("the ground", "an area", …)
+  best of ten the best of them, as evaluation asks
   things q    a class must score above the share q of the phrases of the taxonomy at the same pixel
   deviation k a class must score k deviations above the mean of those phrases at the same pixel
   all         everything is background: what a rule must beat
@@ -31,35 +31,33 @@ from numpy.typing import NDArray
 from geomammut.evaluation.embeddings import encode_texts
 from geomammut.evaluation.masked import read_mask_folders
 from geomammut.evaluation.masks import BACKGROUND_PROMPTS, IGNORED, read_mask, read_mask_classes
-from geomammut.evaluation.prompts import class_embeddings
+from geomammut.evaluation.prompts import class_embeddings, name_embeddings
 from geomammut.evaluation.segmentation import count_confusion, segmentation_metrics
 from geomammut.landmarks.taxonomy import load_taxonomy
 from geomammut.model.load import load_model
 from geomammut.model.score_maps import sao_scorer, score_strips
 
-GENERAL = (
-    "the ground", "an area", "a place", "the land", "a landscape", "scenery", "the surface of the earth",
-    "things", "background", "something else",
-)  # fmt: skip
 THIN = 4  # every so many pixels are measured
+WORDS = ("two words", "mean of ten", "best of ten")
 Scores = NDArray[np.float32]
-# Scores of asked classes, background words, general words, things, each [n, pixels] → which pixels are background
-Rule = Callable[[Scores, Scores, Scores, Scores], NDArray[np.bool_]]
+# Scores of asked classes, background words as in `WORDS`, things, each [n, pixels] → which pixels are background
+Rule = Callable[[Scores, Scores, Scores], NDArray[np.bool_]]
 
 RULES: dict[str, Rule] = {
-    "none": lambda asked, words, general, things: np.zeros(asked.shape[1], bool),
-    "words": lambda asked, words, general, things: words[0] > asked.max(0),
-    "general": lambda asked, words, general, things: words[1] > asked.max(0),
-    "any of them": lambda asked, words, general, things: general.max(0) > asked.max(0),
+    "none": lambda asked, words, things: np.zeros(asked.shape[1], bool),
     **{
-        f"things {q}": lambda asked, words, general, things, q=q: np.quantile(things, q, axis=0) > asked.max(0)
+        name: lambda asked, words, things, number=number: words[number] > asked.max(0)
+        for number, name in enumerate(WORDS)
+    },
+    **{
+        f"things {q}": lambda asked, words, things, q=q: np.quantile(things, q, axis=0) > asked.max(0)
         for q in (0.8, 0.9, 0.95)
     },
     **{
-        f"deviation {k}": lambda asked, words, general, things, k=k: things.mean(0) + k * things.std(0) > asked.max(0)
+        f"deviation {k}": lambda asked, words, things, k=k: things.mean(0) + k * things.std(0) > asked.max(0)
         for k in (0.5, 1.0, 1.5)
     },
-    "all": lambda asked, words, general, things: np.ones(asked.shape[1], bool),
+    "all": lambda asked, words, things: np.ones(asked.shape[1], bool),
 }
 
 
@@ -76,15 +74,12 @@ def main() -> None:
     model, classes = load_model(asked.model), read_mask_classes(Path(asked.classes))
     template = [classes.template]
     phrases = sorted({category.phrase for category in load_taxonomy().categories.values()})
-    import torch
-
-    texts = torch.cat(
-        [
-            class_embeddings(model, classes.prompts, template),
-            class_embeddings(model, [BACKGROUND_PROMPTS, GENERAL], template),
-            encode_texts(model, [classes.template.replace("{}", phrase) for phrase in [*GENERAL, *phrases]]),
-        ]
-    )
+    texts = [
+        *name_embeddings(model, [*classes.prompts, ("background", "something else")], template),
+        *class_embeddings(model, [BACKGROUND_PROMPTS], template),
+        *name_embeddings(model, [BACKGROUND_PROMPTS], template),
+        *encode_texts(model, [classes.template.replace("{}", phrase) for phrase in phrases]),
+    ]
     found = read_mask_folders(Path(asked.images), Path(asked.masks))
     size = len(classes.names)
     scored, truths = [], []
@@ -113,14 +108,13 @@ def main() -> None:
     scores, truth = np.concatenate(scored, axis=1), np.concatenate(truths)
     every = list(combinations(np.flatnonzero(np.bincount(truth, minlength=size)), asked.asked))
     drawn = every if len(every) <= asked.draws else random.Random(0).sample(every, asked.draws)
-    words, general = scores[size : size + 2], scores[size + 2 : size + 2 + len(GENERAL)]
-    things = scores[size + 2 + len(GENERAL) :]
+    words, things = scores[size : size + len(WORDS)], scores[size + len(WORDS) :]
     told = {}
     for name, rule in RULES.items():
         mious = []
         for chosen in drawn:
             some = scores[list(chosen)]
-            answer = np.where(rule(some, words, general, things), asked.asked, some.argmax(0))
+            answer = np.where(rule(some, words, things), asked.asked, some.argmax(0))
             meant = np.full(size, asked.asked)
             meant[list(chosen)] = range(asked.asked)
             mious.append(segmentation_metrics(count_confusion(meant[truth], answer, asked.asked + 1))[0]["miou"])

@@ -16,7 +16,7 @@ from geomammut.errors import UserError
 from geomammut.evaluation import classification
 from geomammut.evaluation.classification import classification_hits, eval_classification
 from geomammut.evaluation.datasets import labelled_images
-from geomammut.evaluation.prompts import TEMPLATE_SETS, class_embeddings, templates, words
+from geomammut.evaluation.prompts import TEMPLATE_SETS, class_embeddings, name_embeddings, templates, words
 
 
 @settings(deadline=None)
@@ -66,6 +66,16 @@ def test_a_class_is_the_mean_of_its_names() -> None:
     expected = ColourModel().encode_text(["red", "yellow"]).mean(0)
     torch.testing.assert_close(one, ColourModel().encode_text(["red"])[0])
     torch.testing.assert_close(both, expected / expected.norm())
+
+
+def test_each_name_of_a_class_is_the_mean_of_its_templates() -> None:
+    model = ColourModel()
+    one, both = name_embeddings(model, [["red"], ["green", "yellow"]], ["all {}", "a red {}"])
+    torch.testing.assert_close(one, model.encode_text(["red"]))
+    assert both.shape == (2, 3)
+    green_and_red = model.encode_text(["green", "red"]).mean(0)
+    torch.testing.assert_close(both[0], green_and_red / green_and_red.norm())
+    torch.testing.assert_close(name_embeddings(model, [["green"]], ["all {}"])[0], model.encode_text(["green"]))
 
 
 @pytest.fixture

@@ -14,11 +14,12 @@ from rasterio.windows import Window
 from fake_model import ColourModel
 from geomammut.errors import UserError
 from geomammut.evaluation.masks import BACKGROUND_PROMPTS
+from geomammut.evaluation.prompts import name_embeddings
 from geomammut.localization import heatmaps, polygons, rasters, scoring, segments
 from geomammut.localization.heatmaps import heatmap, overlay
 from geomammut.localization.legend import class_colours, parse_classes
 from geomammut.localization.segments import segment
-from geomammut.model.score_maps import attention_score_maps, sao_scorer, score_maps, score_strips
+from geomammut.model.score_maps import attention_scorer, sao_scorer, score_maps, score_strips
 
 UTM = "EPSG:32633"
 
@@ -104,13 +105,28 @@ def test_strips_read_each_row_when_it_is_needed() -> None:
 
 
 def test_attention_needs_a_model_that_has_it() -> None:
-    model, pixels = ColourModel(), striped()
-    red, blue = attention_score_maps(model, pixels, ["red", "blue"])
-    assert red[:40, 66:78].mean() > blue[:40, 66:78].mean()
-    assert red[:40, 82:94].mean() < blue[:40, 82:94].mean()
+    model = ColourModel()
+    window = torch.from_numpy(striped()[32:64, 64:96]).permute(2, 0, 1)[None] / 127.5 - 1
+    red, blue = attention_scorer(model, [["green", "red"], ["blue"]])(window)[0]
+    assert (red > blue).tolist() == [[True, True, False, False]] * 4
     model.attention_maps = None  # type: ignore[assignment,method-assign]
     with pytest.raises(UserError, match="no cross-attention"):
-        attention_score_maps(model, pixels, ["red"])
+        attention_scorer(model, [["red"]])
+
+
+@pytest.mark.parametrize("window", [0, (0, 1)])
+def test_a_class_scores_as_its_best_name_does(window: int | tuple[int, ...]) -> None:
+    """Of "red or green" the red half and the green block have the full score, which the mean of both has nowhere."""
+    model, pixels = ColourModel(), striped()
+    names = [["red", "green"], ["blue"]]
+    either, blue = score_maps(model, pixels, name_embeddings(model, names, ["all {}"]), window=window)
+    assert either[20, 20] == pytest.approx(1, abs=1e-3)
+    assert either[60, 128] == pytest.approx(1, abs=1e-3)
+    assert blue[20, 140] == pytest.approx(1, abs=1e-3)
+    turned = score_maps(model, pixels, name_embeddings(model, [["green", "red"], ["blue"]], ["all {}"]), window=window)
+    np.testing.assert_array_equal(turned, [either, blue])
+    flat = score_maps(model, pixels, model.encode_text(["all red", "all green", "all blue"]), window=window)
+    assert (either <= flat[:2].max(0) + 1e-6).all()  # the best is taken of a patch, before pixels are interpolated
 
 
 def test_heatmap_tif_keeps_place_and_nodata(raster: Path, tmp_path: Path) -> None:
@@ -168,6 +184,17 @@ def test_segment_writes_classes_in_place(raster: Path, tmp_path: Path) -> None:
     assert (classes[:8] == 0).all()
     truth = np.where(striped()[..., 0] > 0, 1, np.where(striped()[..., 2] > 0, 2, 3))
     assert (classes == truth)[8:].mean() > 0.95
+
+
+def test_synonyms_of_a_class_need_nothing_in_common(raster: Path, tmp_path: Path) -> None:
+    masks = []
+    for number, classes in enumerate(["thing|red|green, blue, yellow", "thing|green|red, blue, yellow"]):
+        out = segment("m", raster, classes, tmp_path / f"{number}.tif", window=0)
+        with rasterio.open(out) as mask:
+            masks.append(mask.read(1))
+    truth = np.where(striped()[..., 2] > 0, 2, 1)
+    assert (masks[0] == truth)[8:].mean() > 0.95
+    np.testing.assert_array_equal(*masks)
 
 
 def test_polygons_lie_where_the_mask_does(raster: Path, tmp_path: Path) -> None:
@@ -321,9 +348,10 @@ def test_what_is_unfinished_of_another_call_is_not_gone_on_with(
     with monkeypatch.context() as patched:
         patched.setattr(ColourModel, "dense_image_embeddings", broken)
         with pytest.raises(KeyboardInterrupt):
-            segment("m", image, "red, blue", tmp_path / "mask.tif")
-    after = segment("m", image, "blue, green", tmp_path / "mask.tif")
-    assert after.read_bytes() == segment("m", image, "blue, green", tmp_path / "fresh.tif").read_bytes()
+            segment("m", image, "red, blue|green", tmp_path / "mask.tif")
+    # the same words in the same order, grouped otherwise
+    after = segment("m", image, "red|blue, green", tmp_path / "mask.tif")
+    assert after.read_bytes() == segment("m", image, "red|blue, green", tmp_path / "fresh.tif").read_bytes()
 
 
 def test_blocks_of_columns_leave_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

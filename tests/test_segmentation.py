@@ -1,6 +1,7 @@
 """Segmentation: masks read right, measures by their definition, the verb on images that the test makes."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,22 @@ def test_verb_on_a_model_that_knows(scene: Path, monkeypatch: pytest.MonkeyPatch
         "ignored_pixels": ignored,
     }
     assert json.loads((scene / "out.json").read_text()) == results
+
+
+def test_a_background_is_the_best_of_its_words(scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one of ten general words fits is background, though the mean of the ten fits a class better."""
+
+    class General(ColourModel):
+        def _colour(self, text: str) -> torch.Tensor:
+            return super()._colour("blue" if "scenery" in text else "yellow" if general.search(text) else text)
+
+    general = re.compile("|".join(BACKGROUND_PROMPTS))
+    monkeypatch.setattr(segmentation, "load_model", lambda name: General())
+    entries = [*CLASSES["classes"][:2], {"name": "clutter", "mask": "#E2A929", "background": True}]
+    (scene / "classes.json").write_text(json.dumps({**CLASSES, "classes": [*entries, CLASSES["classes"][3]]}))
+    results = run(scene)
+    assert len(BACKGROUND_PROMPTS) == 10
+    assert results["per_class"]["clutter"] > 75
 
 
 def test_verb_on_a_constant_model(scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:

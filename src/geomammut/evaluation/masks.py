@@ -18,9 +18,12 @@ from geomammut.pictures import UNREADABLE, check_size
 
 DEFAULT_TEMPLATE = "An aerial image of {}."
 IGNORED = -1
-# One rule for the background of every benchmark: it is asked for by these words and wins a pixel where they score
-# highest. No threshold, so none that could be tuned to a benchmark.
-BACKGROUND_PROMPTS = ("background", "something else")
+# One rule for the background of every benchmark: it is asked for by these words and wins a pixel where the best of
+# them scores highest. No threshold, so none that could be tuned to a benchmark.
+BACKGROUND_PROMPTS = (
+    "the ground", "an area", "a place", "the land", "a landscape", "scenery", "the surface of the earth",
+    "things", "background", "something else",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ def read_classnames(path: Path, folders: Sequence[str]) -> list[list[str]]:
 
 
 def class_embeddings(model: VisionLanguageModel, names: Sequence[Sequence[str]], templates: Sequence[str]) -> Tensor:
-    """Embed classes: the mean over a class's names and templates of unit embeddings, of length 1.
+    """Embed classes of whole images: the mean over a class's names and templates of unit embeddings, of length 1.
 
     A mean, not the best of several, so that a class gains nothing by having many names.
 
@@ -117,7 +117,24 @@ def class_embeddings(model: VisionLanguageModel, names: Sequence[Sequence[str]],
     Returns:
         [C, E], on the CPU.
     """
-    prompts = [[template.replace("{}", name) for name in some for template in templates] for some in names]
-    flat = encode_texts(model, [prompt for some in prompts for prompt in some])
-    means = torch.stack([some.mean(0) for some in torch.split(flat, [len(some) for some in prompts])])
+    return _means(model, [[template.replace("{}", name) for name in some for template in templates] for some in names])
+
+
+def name_embeddings(
+    model: VisionLanguageModel, names: Sequence[Sequence[str]], templates: Sequence[str]
+) -> list[Tensor]:
+    """Embed each name of classes of patches: the mean over the templates of unit embeddings, of length 1.
+
+    Arguments as of `class_embeddings`.
+
+    Returns:
+        For each class [n, E], n its names, on the CPU.
+    """
+    means = _means(model, [[template.replace("{}", name) for template in templates] for some in names for name in some])
+    return list(torch.split(means, [len(some) for some in names]))
+
+
+def _means(model: VisionLanguageModel, groups: Sequence[Sequence[str]]) -> Tensor:
+    flat = encode_texts(model, [text for group in groups for text in group])
+    means = torch.stack([own.mean(0) for own in torch.split(flat, [len(group) for group in groups])])
     return torch.nn.functional.normalize(means, dim=-1)

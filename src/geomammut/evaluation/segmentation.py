@@ -5,9 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from geomammut.errors import UserError
 from geomammut.evaluation.benchmarks import Benchmark, find_benchmark
@@ -22,7 +20,7 @@ from geomammut.evaluation.masks import (
     read_mask,
     read_mask_classes,
 )
-from geomammut.evaluation.prompts import class_embeddings
+from geomammut.evaluation.prompts import name_embeddings
 from geomammut.evaluation.results import write_results
 from geomammut.model.interface import VisionLanguageModel
 from geomammut.model.load import load_model
@@ -51,8 +49,8 @@ def eval_segmentation(
     """Measure zero-shot segmentation at the images' own resolution, and write the results.
 
     Windows of the model's input size slide over each image. A pixel goes to the class of the highest score; a
-    class's text embedding is the mean over its prompts. A background is asked for by the same words in every
-    benchmark. Nothing is tuned on the masks.
+    class's score at a patch is that of the best of its prompts. A background is asked for by the same words in
+    every benchmark. Nothing is tuned on the masks.
 
     Args:
         model: What `load_model` takes.
@@ -164,11 +162,11 @@ def pixel_classifier(
 
     Args:
         model: One with attention maps, for the method "attention".
-        classes: Their prompts; of several of a class, the mean.
+        classes: Their prompts; of several of a class, the best at each patch.
         method: "sao" (smooth attention) or "attention" (the raw last cross-attention block).
         window: Radius of the smooth attention, in patches.
     """
-    score = _patch_scorer(model, classes, method, window)
+    score = class_scorer(model, classes, method, window)
 
     def classify(pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
         def rows(first: int, count: int) -> NDArray[np.uint8]:
@@ -180,19 +178,14 @@ def pixel_classifier(
     return classify
 
 
-def _patch_scorer(
-    model: VisionLanguageModel, classes: MaskClasses, method: SegmentationMethod, window: Window
+def class_scorer(
+    model: VisionLanguageModel, classes: MaskClasses, method: SegmentationMethod, window: Window = 1
 ) -> PatchScorer:
+    """Return what scores patches for each class. Arguments as of `pixel_classifier`."""
     if method == "sao":
-        return sao_scorer(model, class_embeddings(model, classes.prompts, [classes.template]), window)
-    texts = [classes.template.replace("{}", prompt) for some in classes.prompts for prompt in some]
-    prompts = [len(some) for some in classes.prompts]
-    attention = attention_scorer(model, texts)
-
-    def mean_of_prompts(images: Tensor) -> Tensor:
-        return torch.stack([some.mean(1) for some in torch.split(attention(images), prompts, dim=1)], dim=1)
-
-    return mean_of_prompts
+        return sao_scorer(model, name_embeddings(model, classes.prompts, [classes.template]), window)
+    prompts = [[classes.template.replace("{}", prompt) for prompt in some] for some in classes.prompts]
+    return attention_scorer(model, prompts)
 
 
 def _classes(classes: Path | None, known: Benchmark | None) -> MaskClasses:

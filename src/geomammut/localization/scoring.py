@@ -11,14 +11,13 @@ import rasterio
 import torch
 from numpy.typing import NDArray
 from rasterio.windows import Window as PixelWindow
-from torch import Tensor
 
 from geomammut.errors import UserError
 from geomammut.localization.rasters import has_data, rgb_without_holes
 from geomammut.localization.unfinished_rows import UnfinishedRows
 from geomammut.model.interface import VisionLanguageModel
 from geomammut.model.pooling_head import Window, radii
-from geomammut.model.score_maps import sao_scorer, score_strips
+from geomammut.model.score_maps import ClassTexts, sao_scorer, score_strips
 from geomammut.progress import progress_bar
 
 # Scores float32 [C, rows, columns] and where there is data [rows, columns] → what is kept, each [bands, rows, columns]
@@ -31,13 +30,13 @@ _SCORES_AT_ONCE = 1 << 26  # numbers in the band of scores that is being summed
 def scored(
     model: VisionLanguageModel,
     raster: rasterio.DatasetReader,
-    texts: Tensor,
+    texts: ClassTexts,
     window: Window,
     out: Path,
     layers: Mapping[str, tuple[str, int]],
     keep: Keep,
 ) -> Iterator[UnfinishedRows]:
-    """Score every pixel against C texts, and yield what `keep` made of the scores, which goes when the block ends.
+    """Score every pixel against C classes, and yield what `keep` made of the scores, which goes when the block ends.
 
     What is kept lies in a hidden folder beside `out`. It stays there if the process is killed or interrupted; the
     same call then goes on from it, with the same bytes in the end.
@@ -45,7 +44,7 @@ def scored(
     Args:
         model: Whose image size and stride the windows have.
         raster: The image.
-        texts: [C, E], of length 1.
+        texts: Of the classes.
         window: Radius, or radii, of the Smooth-Attention.
         out: The file that is made in the end.
         layers: What `keep` returns: names, types and bands.
@@ -70,7 +69,7 @@ def scored(
 def _score_blocks(
     model: VisionLanguageModel,
     raster: rasterio.DatasetReader,
-    texts: Tensor,
+    texts: ClassTexts,
     window: Window,
     rows: UnfinishedRows,
     keep: Keep,
@@ -109,7 +108,9 @@ def _column_blocks(width: int, texts: int, size: int, stride: int) -> list[range
     return [range(first, min(width, first + most)) for first in range(0, width, most)]
 
 
-def _plan(model: VisionLanguageModel, raster: rasterio.DatasetReader, texts: Tensor, window: Window) -> dict[str, Any]:
+def _plan(
+    model: VisionLanguageModel, raster: rasterio.DatasetReader, texts: ClassTexts, window: Window
+) -> dict[str, Any]:
     """Return what scores depend on; the weights by what they make of noise."""
     noise = torch.randn(1, 3, model.image_size, model.image_size, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
@@ -118,6 +119,6 @@ def _plan(model: VisionLanguageModel, raster: rasterio.DatasetReader, texts: Ten
     return {
         "image": [str(Path(raster.name).resolve()), file.st_size, file.st_mtime_ns],
         "model": hashlib.sha256(seen.numpy().tobytes()).hexdigest(),
-        "texts": hashlib.sha256(texts.float().cpu().numpy().tobytes()).hexdigest(),
+        "texts": [hashlib.sha256(own.float().cpu().numpy().tobytes()).hexdigest() for own in texts],
         "window": list(radii(window)),
     }

@@ -14,7 +14,7 @@ from rasterio.windows import Window as PixelWindow
 from geomammut.errors import UserError
 from geomammut.evaluation.images import read_rgb
 from geomammut.evaluation.masks import DEFAULT_TEMPLATE
-from geomammut.evaluation.prompts import class_embeddings
+from geomammut.evaluation.prompts import name_embeddings
 from geomammut.files import whole_file
 from geomammut.localization.heatmaps import check_output
 from geomammut.localization.legend import NODATA_CLASS, class_colours, parse_classes
@@ -48,8 +48,8 @@ def segment(
         model: What `load_model` takes.
         image: A picture, or a raster of any size; held in memory a strip at a time.
         classes: Names divided by commas, synonyms by bars: "building|house roofs, road, water, background". A
-            pixel goes to the class that scores highest there; a class's text is the mean over its synonyms, and
-            the class `background` is asked for by words for anything.
+            pixel goes to the class that scores highest there; a class's score at a patch is that of the best of
+            its synonyms, and the class `background` is asked for by words for anything.
         out: `.tif`, a cloud-optimized GeoTIFF: uint8, 0 where the image has no data, 1, 2, … for the classes in
             order, with a colour table and the names in its tags (`CLASS_1` …); the image's CRS and transform kept.
         geojson: Also write simplified polygons in EPSG:4326 here, with class, area_m2 and mean_score (cosine).
@@ -116,7 +116,7 @@ def segment_with(
             kept["probability"] = np.where(valid, np.round(shares / PROBABILITY_STEP), NO_PROBABILITY)
         return kept
 
-    texts = class_embeddings(model, list(prompts.values()), [DEFAULT_TEMPLATE])
+    texts = name_embeddings(model, list(prompts.values()), [DEFAULT_TEMPLATE])
     with opened(Path(image)) as raster, scored(model, raster, texts, window, out, layers, keep) as rows:
         mask = rows.folder / "class.tif"
         colours = {NODATA_CLASS: (0, 0, 0, 0), **class_colours(len(names))}

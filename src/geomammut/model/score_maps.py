@@ -16,6 +16,8 @@ Pixels = NDArray[np.uint8]
 Scores = NDArray[np.float32]
 # Preprocessed windows [B, 3, S, S] → patch scores [B, C, h, w]
 PatchScorer = Callable[[Tensor], Tensor]
+# For each of C classes the embeddings of its texts [n, E], of length 1; or [C, E], one text a class
+ClassTexts = Tensor | Sequence[Tensor]
 # First row, number of rows → uint8 [rows, W, 3]
 RowReader = Callable[[int, int], Pixels]
 
@@ -25,56 +27,71 @@ _WINDOWS_AT_ONCE = 32
 def score_maps(
     model: VisionLanguageModel,
     pixels: Pixels,
-    text_embeddings: Tensor,
+    texts: ClassTexts,
     *,
     window: Window,
     stride: int | None = None,
 ) -> Scores:
-    """Score every pixel against every text: the cosine of its Smooth-Attention embedding and the text's.
+    """Score every pixel of an image in memory; see `sao_scorer` and `score_strips`.
 
     Args:
         model: Gives `dense_image_embeddings`.
         pixels: The image at its own resolution, uint8 [H, W, 3].
-        text_embeddings: [C, E], of length 1.
+        texts: Of C classes.
         window: Radius of the Smooth-Attention window, in patches, or several that are averaged.
         stride: Pixels from one model window to the next; half the model's image size by default.
 
     Returns:
         Scores in −1..1, float32 [C, H, W].
     """
-    return _whole_map(model, sao_scorer(model, text_embeddings, window), pixels, stride)
+    height, width = pixels.shape[:2]
+
+    def read_rows(first: int, count: int) -> Pixels:
+        return pixels[first : first + count]
+
+    strips = score_strips(model, sao_scorer(model, texts, window), read_rows, height, width, stride=stride)
+    return np.concatenate([strip for _, strip in strips], axis=1)
 
 
-def attention_score_maps(
-    model: VisionLanguageModel, pixels: Pixels, texts: Sequence[str], *, stride: int | None = None
-) -> Scores:
-    """Score every pixel by the raw attention that each text pays it in the last cross-attention block.
+def sao_scorer(model: VisionLanguageModel, texts: ClassTexts, window: Window) -> PatchScorer:
+    """Return what scores patches by Smooth-Attention of radius `window`.
 
-    The baseline that Smooth-Attention is measured against. Arguments and result as for `score_maps`;
-    scores lie in 0..1.
-
-    Raises:
-        UserError: The model has no cross-attention.
+    A class's score at a patch is the highest of the cosines of the patch's embedding and the class's texts.
     """
-    return _whole_map(model, attention_scorer(model, texts), pixels, stride)
-
-
-def sao_scorer(model: VisionLanguageModel, text_embeddings: Tensor, window: Window) -> PatchScorer:
-    """Return what scores preprocessed windows by Smooth-Attention of radius `window`."""
-    texts = text_embeddings.to(model.device)
+    of_classes = [own.reshape(-1, own.shape[-1]) for own in texts]
+    names = torch.cat(of_classes).to(model.device)
 
     def score(images: Tensor) -> Tensor:
-        return torch.einsum("bhwe,ce->bchw", model.dense_image_embeddings(images, window), texts)
+        cosines = torch.einsum("bhwe,ne->bnhw", model.dense_image_embeddings(images, window), names)
+        return best_of_names(cosines, [len(own) for own in of_classes])
 
     return score
 
 
-def attention_scorer(model: VisionLanguageModel, texts: Sequence[str]) -> PatchScorer:
-    """Return what scores preprocessed windows by raw cross-attention."""
+def attention_scorer(model: VisionLanguageModel, names: Sequence[Sequence[str]]) -> PatchScorer:
+    """Return what scores patches by raw attention, the baseline that Smooth-Attention is measured against.
+
+    A class's score at a patch is the highest share, 0..1, of the attention that its texts pay in the last
+    cross-attention block.
+
+    Raises:
+        UserError: The model has no cross-attention.
+    """
     maps: Callable[[Tensor, Sequence[str]], Tensor] | None = getattr(model, "attention_maps", None)
     if maps is None:
         raise UserError(f"{model.name} has no cross-attention to look at; use --method sao")
-    return lambda images: maps(images, texts)
+    texts = [text for own in names for text in own]
+    return lambda images: best_of_names(maps(images, texts), [len(own) for own in names])
+
+
+def best_of_names(scores: Tensor, names: Sequence[int]) -> Tensor:
+    """Return the scores of classes [B, C, h, w], the best of their names', of those of all names one after another.
+
+    Args:
+        scores: [B, N, h, w].
+        names: How many of the N each class has.
+    """
+    return torch.stack([own.amax(dim=1) for own in torch.split(scores, list(names), dim=1)], dim=1)
 
 
 def score_strips(
@@ -123,16 +140,6 @@ def score_strips(
         yield top, (sums[:, :done, :width] / weights).numpy()
         sums[:, : size - done] = sums[:, done:].clone()
         sums[:, size - done :] = 0
-
-
-def _whole_map(model: VisionLanguageModel, score: PatchScorer, pixels: Pixels, stride: int | None) -> Scores:
-    height, width = pixels.shape[:2]
-
-    def read_rows(first: int, count: int) -> Pixels:
-        return pixels[first : first + count]
-
-    strips = score_strips(model, score, read_rows, height, width, stride=stride)
-    return np.concatenate([strip for _, strip in strips], axis=1)
 
 
 @torch.inference_mode()
