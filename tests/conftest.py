@@ -22,9 +22,10 @@ SHAPES = ("field", "roof", "tank")
 
 @pytest.fixture(autouse=True, scope="session")
 def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What the person who runs the tests has registered changes none of them."""
+    """What the person who runs the tests has registered changes none of them; Ray's workers wait for no other test."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GEOMAMMUT_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("RAY_worker_niceness", "0")
         yield
 
 

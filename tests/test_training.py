@@ -57,6 +57,7 @@ mix = {{ scenes = 1.0 }}
 samples = 80
 [[stages]]
 name = "second"
+patch_dropout = 0.25
 mix = {{ scenes = 1.0 }}
 samples = {samples}
 """

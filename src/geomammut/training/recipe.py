@@ -94,12 +94,17 @@ class AugmentPart(_Part):
 
 
 class Stage(_Part):
-    """`samples` drawn from `mix`, a weight for each named pair set; `lr_scale` multiplies the rate."""
+    """`samples` drawn from `mix`, a weight for each named pair set; `lr_scale` multiplies the rate.
+
+    `patch_dropout` is the share of an image's patches that the stage does not look at (FLIP, Li et al. 2023,
+    arXiv 2212.00794, whose last and short stage looks at all).
+    """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
     mix: dict[str, float] = Field(min_length=1)
     samples: int = Field(gt=0)
     lr_scale: float = Field(default=1.0, gt=0)
+    patch_dropout: float = Field(default=0.0, ge=0, lt=1)
 
 
 class EvaluatePart(_Part):
@@ -116,9 +121,8 @@ class Recipe(_Part):
     `batch_size` is that of the whole step, over all processes of `torchrun`; `micro_batch` how many samples a
     process computes at a time (0: its whole share), with the same gradient. `parallel` says how processes share
     the work: each with all weights (DDP), or with a share of them (FSDP2). `recompute` trades time for the memory of
-    activations. `patch_dropout` is the share of patches that training does not look at (FLIP); with
-    `crop_positions`, each image is given a random part of the positional embedding (MaMMUT §3.2). `workers` threads of
-    each process prepare images beside the training (0: the training thread does).
+    activations. With `crop_positions`, each image is given a random part of the positional embedding (MaMMUT
+    §3.2). `workers` threads of each process prepare images beside the training (0: the training thread does).
     """
 
     seed: int = 0
@@ -129,7 +133,6 @@ class Recipe(_Part):
     parallel: Literal["ddp", "fsdp"] = "ddp"
     compile: bool = False
     recompute: bool = False
-    patch_dropout: float = Field(default=0.0, ge=0, lt=1)
     crop_positions: bool = False
     workers: int = Field(default=2, ge=0)
     checkpoint_every: int = Field(default=100, gt=0)  # steps

@@ -118,7 +118,7 @@ class _Run:
     def _stage(self, index: int, stage: Stage, first: int) -> None:
         learner, plan, ranks = self.learner, self.learner.plan, self.learner.ranks
         loader = self._loader(index, stage)
-        share_of_ceiling = self._share_of_ceiling() if first < len(loader) else 0.0
+        share_of_ceiling = self._share_of_ceiling(stage) if first < len(loader) else 0.0
         with stage_progress(stage.name, len(loader), first) as tick:
             before = time.perf_counter()
             for number, batch in enumerate(loader.batches(first), first):
@@ -150,7 +150,7 @@ class _Run:
         sets = {name: self.sets[name] for name in stage.mix}
         seed = _seed(plan, index)
         patches = model.config.vision.grid**2
-        kept = max(1, round(patches * (1 - plan.patch_dropout)))
+        kept = max(1, round(patches * (1 - stage.patch_dropout)))
         return BatchLoader(
             sets,
             sample_order(
@@ -169,7 +169,7 @@ class _Run:
             crop_positions=plan.crop_positions,
         )
 
-    def _share_of_ceiling(self) -> float:
+    def _share_of_ceiling(self, stage: Stage) -> float:
         """Return which share of the processes' matrix-product ceiling one sample a second takes."""
         learner, plan = self.learner, self.learner.plan
         model, device = learner.model, learner.model.device
@@ -177,7 +177,7 @@ class _Run:
         captions = [own[0] for of_set in sampled for own in of_set]
         flops = training_flops(
             model.config,
-            patches=round(model.config.vision.grid**2 * (1 - plan.patch_dropout)),
+            patches=round(model.config.vision.grid**2 * (1 - stage.patch_dropout)),
             tokens=float(model.text.valid(model.tokenizer(captions).to(device)).sum()) / len(captions),
             contrastive=bool(plan.loss.contrastive_weight),
             captions=bool(plan.loss.caption_weight),
