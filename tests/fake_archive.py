@@ -22,7 +22,7 @@ from geomammut.imagery.sources import open_sources
 from geomammut.search.archive import Archive, Filter, Hit, IndexInfo
 from geomammut.search.identity import ModelIdentity
 from geomammut.search.server.api import create_app
-from geomammut.search.server.serve import listening, new_server
+from geomammut.search.server.serve import listening, new_server, quietly
 
 SIDE = 32  # pixels of a chip, a metre each
 COLOURS = ("red", "green", "blue", "yellow")
@@ -105,7 +105,7 @@ def served(archive: Archive, model: ColourModel | None = None, token: str | None
 @contextmanager
 def running(app: ASGIApp) -> Iterator[str]:
     """Yield the address of a server of an application, which runs as `geomammut serve` runs its own."""
-    with listening("127.0.0.1", 0) as listener:
+    with listening("127.0.0.1", 0) as listener, quietly():
         server = new_server(app)
         thread = Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()

@@ -1,5 +1,6 @@
 """The server of an archive: what it answers, and what it refuses."""
 
+import asyncio
 import base64
 import io
 import json
@@ -7,6 +8,7 @@ import re
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from geomammut.cli import main
 from geomammut.errors import UserError
 from geomammut.imagery.sources import open_sources
 from geomammut.search.server.guard import MAX_BODY, Guard, Rates
+from geomammut.search.server.lines import Line, Memory
 from geomammut.search.server.serve import check_token
 from geomammut.search.server.tiles import TILE, Imagery, mercator
 
@@ -147,7 +150,9 @@ def test_heat_lies_where_the_words_fit(server: str, archive: SquaresArchive) -> 
     assert -1 <= low < high <= 1
 
 
-def test_segments_are_polygons_or_a_mask(server: str, archive: SquaresArchive, tmp_path: Path) -> None:
+def test_segments_are_polygons_or_a_mask(
+    server: str, archive: SquaresArchive, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     asked = {"classes": "red, green, blue, yellow", "bbox": archive.bounds()}
     polygons = ask(server, "/api/segment", asked)
     assert polygons.headers["content-type"] == "application/geo+json"
@@ -162,6 +167,7 @@ def test_segments_are_polygons_or_a_mask(server: str, archive: SquaresArchive, t
         assert opened.crs.to_epsg() == 3857
         assert set(np.unique(opened.read(1))) >= {1, 2, 3, 4}
     assert "segments.tif" in mask.headers["content-disposition"]
+    assert capsys.readouterr().err == ""  # no bar of each answer's progress
 
 
 def test_tiles_show_the_rasters_and_nothing_beside_them(server: str, archive: SquaresArchive) -> None:
@@ -343,6 +349,30 @@ def test_a_client_behind_a_proxy_is_told_apart_and_slowed_down() -> None:
         assert statuses == [200, 200, 200, 429, 429]
         assert ask(server, "/", X_Forwarded_For="203.0.113.10").status == 200
         assert [ask(server, "/").status for _ in range(5)] == [200] * 5  # this machine's own are not counted
+
+
+def test_what_many_ask_for_at_once_is_worked_out_once() -> None:
+    worked: list[str] = []
+
+    def work(key: str) -> str:
+        worked.append(key)
+        if worked == ["bad"]:
+            raise KeyError(key)
+        return key.upper()
+
+    async def asked() -> None:
+        memory = Memory(Line(2, 8), 2)
+        bad = await asyncio.gather(*(memory.get("bad", partial(work, "bad")) for _ in range(2)), return_exceptions=True)
+        assert [type(one) for one in bad] == [KeyError] * 2
+        assert await memory.get("bad", partial(work, "bad")) == "BAD"  # a failure is not kept
+        assert await asyncio.gather(*(memory.get("a", partial(work, "a")) for _ in range(6))) == ["A"] * 6
+        assert await memory.get("bad", partial(work, "bad")) == "BAD"
+        await memory.get("b", partial(work, "b"))
+        await memory.get("bad", partial(work, "bad"))
+        await memory.get("a", partial(work, "a"))  # the one asked for longest ago went
+
+    asyncio.run(asked())
+    assert worked == ["bad", "bad", "a", "b", "a"]
 
 
 def test_metrics_count_by_route_and_never_by_address(server: str) -> None:

@@ -6,9 +6,6 @@ import hashlib
 import io
 import os
 import time
-from collections.abc import Callable
-from functools import lru_cache
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +18,7 @@ from geomammut.pictures import UNREADABLE
 from geomammut.search.archive import Archive, Filter
 from geomammut.search.query import query_embedding
 from geomammut.search.server.areas import heat_picture, masks
-from geomammut.search.server.lines import Line
+from geomammut.search.server.lines import Line, Memory
 from geomammut.search.server.messages import (
     About,
     Answer,
@@ -36,12 +33,11 @@ from geomammut.search.server.messages import (
     Source,
     SourceName,
 )
-from geomammut.search.server.tiles import MAX_AREA_PIXELS, Bounds, Imagery
+from geomammut.search.server.tiles import MAX_AREA_PIXELS, Imagery
 
 MAX_PICTURE_PIXELS = 25_000_000
-_QUERIES = 2048  # whose embeddings are remembered
-
-Result = TypeVar("Result")
+# Answers remembered
+_TILES, _CHIPS, _QUERIES, _HEATS, _MASKS = 1024, 4096, 2048, 64, 4
 
 
 class Answers:
@@ -63,8 +59,11 @@ class Answers:
         }
         self._model = model
         self._names = {source.name: number for number, source in enumerate(archive.info.sources)}
-        self._masks = lru_cache(maxsize=4)(self._new_masks)
-        self._remembered: dict[bytes, NDArray[np.float32]] = {}
+        self._tiles = Memory(self.lines["tiles"], _TILES)
+        self._chips = Memory(self.lines["archive"], _CHIPS)
+        self._queries, self._heats, self._masks = (
+            Memory(self.lines["model"], most) for most in (_QUERIES, _HEATS, _MASKS)
+        )
         # The model looks at chips of its own size: this is how far apart their pixels are on the ground.
         self.gsd_m = archive.info.gsd_m * archive.info.size / model.image_size
 
@@ -115,11 +114,17 @@ class Answers:
     async def heat(self, asked: Heat) -> tuple[bytes, float, float]:
         """Return a picture of where a query fits, and the least and the largest cosine."""
         query = await self._query(asked)
-        return await self.in_line(lambda: heat_picture(self._model, self.imagery, query, asked.bbox, self.gsd_m))
+        return await self._heats.get(
+            (query.tobytes(), asked.bbox),
+            lambda: heat_picture(self._model, self.imagery, query, asked.bbox, self.gsd_m),
+        )
 
     async def segments(self, asked: Segments) -> bytes:
         """Return the classes of an area as asked for, GeoTIFF or GeoJSON."""
-        mask, polygons = await self.in_line(lambda: self._masks(asked.classes, asked.bbox))
+        mask, polygons = await self._masks.get(
+            (asked.classes, asked.bbox),
+            lambda: masks(self._model, self.imagery, asked.classes, asked.bbox, self.gsd_m),
+        )
         return mask if asked.format == "tif" else polygons
 
     async def embeddings(self, instances: list[Instance]) -> list[Embedding]:
@@ -127,28 +132,25 @@ class Answers:
         queries = [
             Query(image=one.image) if isinstance(one, ImageInstance) else Query(text=one.text) for one in instances
         ]
-        vectors = await self.in_line(lambda: [self._embedded(query) for query in queries])
+        vectors = await self.lines["model"].run(lambda: [self._embedded(query) for query in queries])
         return [Embedding(embedding=vector.tolist()) for vector in vectors]
 
-    async def in_line(self, job: Callable[[], Result]) -> Result:
-        """Let the model do a job when its turn comes."""
-        return await self.lines["model"].run(job)
+    async def tile(self, zoom: int, column: int, row: int) -> tuple[bytes, str] | None:
+        """Return a map tile and its media type; None where there is no imagery."""
+        return await self._tiles.get((zoom, column, row), lambda: self.imagery.tile(zoom, column, row))
+
+    async def chip(self, id: str) -> bytes:
+        """Return a chip's JPEG.
+
+        Raises:
+            KeyError: There is no such chip.
+        """
+        return await self._chips.get(id, lambda: self.archive.chip(id))
 
     async def _query(self, asked: Query) -> NDArray[np.float32]:
         wanted = Query.model_validate({name: getattr(asked, name) for name in Query.model_fields})
         key = hashlib.sha256(wanted.model_dump_json().encode()).digest()
-        if key not in self._remembered:
-
-            def embed() -> NDArray[np.float32]:
-                # While this waited, another may have asked the same.
-                known = self._remembered.get(key)
-                return self._embedded(wanted) if known is None else known
-
-            embedding = await self.in_line(embed)
-            while len(self._remembered) >= _QUERIES:
-                self._remembered.pop(next(iter(self._remembered)))
-            self._remembered[key] = embedding
-        return self._remembered[key]
+        return await self._queries.get(key, lambda: self._embedded(wanted))
 
     def _embedded(self, query: Query) -> NDArray[np.float32]:
         """Decode, look up and embed what a query names; slow, so not for the event loop."""
@@ -157,12 +159,12 @@ class Answers:
             texts=[query.text] if query.text else (),
             images=[] if query.image is None else [picture(query.image)],
             without=[query.without] if query.without else (),
-            liked=self._chips(query.liked),
-            disliked=self._chips(query.disliked),
+            liked=self._judged(query.liked),
+            disliked=self._judged(query.disliked),
             centre=self.archive.centre,
         )
 
-    def _chips(self, ids: list[str]) -> NDArray[np.float32] | None:
+    def _judged(self, ids: list[str]) -> NDArray[np.float32] | None:
         if not ids:
             return None
         return np.stack([self.archive.embedding(id) for id in dict.fromkeys(ids)])
@@ -178,9 +180,6 @@ class Answers:
             until=asked.until.isoformat() if asked.until else None,
             sources=tuple(sources[number].name for number in dict.fromkeys(asked.sources)),
         )
-
-    def _new_masks(self, classes: str, box: Bounds) -> tuple[bytes, bytes]:
-        return masks(self._model, self.imagery, classes, box, self.gsd_m)
 
 
 def picture(encoded: str) -> Image.Image:

@@ -109,8 +109,7 @@ def _add_api(app: FastAPI, answers: Answers) -> None:
     @app.get("/api/chips/{id}", response_class=Response, responses=_picture("image/jpeg"))
     async def chip(id: Annotated[str, Path(pattern=r"^[0-9a-f]{8,64}$")]) -> Response:
         """Give a chip's picture, JPEG."""
-        content = await answers.lines["archive"].run(lambda: answers.archive.chip(id))
-        return Response(content, media_type="image/jpeg", headers=_KEPT)
+        return Response(await answers.chip(id), media_type="image/jpeg", headers=_KEPT)
 
     @app.get("/api/tiles/{zoom}/{column}/{row}", response_class=Response, responses=_picture("image/png", "image/jpeg"))
     async def tile(
@@ -119,7 +118,7 @@ def _add_api(app: FastAPI, answers: Answers) -> None:
         row: Annotated[int, Path(ge=0, lt=2**MAX_ZOOM)],
     ) -> Response:
         """Give a map tile of the imagery (web mercator, 512 pixels), transparent where there is none."""
-        made = await answers.lines["tiles"].run(lambda: answers.imagery.tile(zoom, column, row))
+        made = await answers.tile(zoom, column, row)
         content, media_type = made or (_NOTHING, "image/png")
         return Response(content, media_type=media_type, headers=_KEPT)
 

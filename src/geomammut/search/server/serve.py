@@ -7,10 +7,13 @@ import secrets
 import signal
 import socket
 import threading
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import rasterio
 import uvicorn
+from rio_tiler.errors import NoOverviewWarning
 from starlette.types import ASGIApp
 
 from geomammut.errors import UserError
@@ -49,8 +52,9 @@ def serve(
         UserError: No such archive or model, others could ask without a token, or the port is taken.
     """
     check_token(host, token)
-    archive = Archive.open(Path(index))
-    app = create_app(archive, archive.load_model(model), token)
+    with console.status("opening the archive and its model"):
+        archive = Archive.open(Path(index))
+        app = create_app(archive, archive.load_model(model), token)
     if MAP not in page_files():
         console.print(_NO_MAP, soft_wrap=True)
     with listening(host, port) as listener:
@@ -65,7 +69,7 @@ def run(app: ASGIApp, listener: socket.socket) -> None:
     if threading.current_thread() is threading.main_thread():
         # uvicorn passes on the signal that ended it; both end the command quietly.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with rasterio.Env(GDAL_CACHEMAX=BLOCK_CACHE), contextlib.suppress(KeyboardInterrupt):
+    with rasterio.Env(GDAL_CACHEMAX=BLOCK_CACHE), quietly(), contextlib.suppress(KeyboardInterrupt):
         new_server(app).run(sockets=[listener])
 
 
@@ -85,6 +89,18 @@ def new_server(app: ASGIApp) -> uvicorn.Server:
         timeout_graceful_shutdown=_LAST_SECONDS,
     )
     return uvicorn.Server(config)
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Keep the progress of single answers, and what rasters without overviews cost, off stderr."""
+    before, console.quiet = console.quiet, True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NoOverviewWarning)
+            yield
+    finally:
+        console.quiet = before
 
 
 def check_token(host: str, token: str | None) -> None:

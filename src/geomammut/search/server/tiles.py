@@ -48,11 +48,19 @@ class Imagery:
         nearest = max((min(abs(south), abs(north)) for _, south, _, north in self.bounds), default=0.0)
         pixels_around = _EQUATOR_M * math.cos(math.radians(min(nearest, 85))) / finest
         self.zooms = (0, min(MAX_ZOOM, max(0, math.ceil(math.log2(pixels_around / TILE)))))
-        self._tile = lru_cache(maxsize=512)(self._new_tile)
 
     def tile(self, zoom: int, column: int, row: int) -> tuple[bytes, str] | None:
         """Return a tile, JPEG or PNG, and its media type; None where there is no imagery."""
-        return self._tile(zoom, column, row)
+        side = _EQUATOR_M / 2**zoom
+        left, top = column * side - _EQUATOR_M / 2, _EQUATOR_M / 2 - row * side
+        pixels, valid = self._read((left, top - side, left + side, top), TILE, TILE)
+        if not valid.any():
+            return None
+        whole = bool(valid.all())
+        image = ImageData(np.ma.MaskedArray(pixels.transpose(2, 0, 1), mask=np.broadcast_to(~valid, (3, TILE, TILE))))
+        if whole:
+            return image.render(add_mask=False, img_format="JPEG", quality=85), "image/jpeg"
+        return image.render(img_format="PNG", zlevel=1), "image/png"
 
     def area(self, box: Bounds, gsd_m: float) -> tuple[Pixels, NDArray[np.bool_], Bounds]:
         """Read an area at a resolution on the ground.
@@ -83,18 +91,6 @@ class Imagery:
         if not valid.any():
             raise UserError("there is no imagery in the box")
         return pixels, valid, (left, bottom, right, top)
-
-    def _new_tile(self, zoom: int, column: int, row: int) -> tuple[bytes, str] | None:
-        side = _EQUATOR_M / 2**zoom
-        left, top = column * side - _EQUATOR_M / 2, _EQUATOR_M / 2 - row * side
-        pixels, valid = self._read((left, top - side, left + side, top), TILE, TILE)
-        if not valid.any():
-            return None
-        whole = bool(valid.all())
-        image = ImageData(np.ma.MaskedArray(pixels.transpose(2, 0, 1), mask=np.broadcast_to(~valid, (3, TILE, TILE))))
-        if whole:
-            return image.render(add_mask=False, img_format="JPEG", quality=85), "image/jpeg"
-        return image.render(img_format="PNG", zlevel=1), "image/png"
 
     def _read(self, box: Bounds, width: int, height: int) -> tuple[Pixels, NDArray[np.bool_]]:
         left, bottom, right, top = box

@@ -101,7 +101,7 @@ class Stage {
     const [west, south, east, north] = bbox;
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
     const wide = this.#map.getContainer().clientWidth > 700;
-    const padding = wide ? (near ? { top: 90, bottom: 220, left: 60, right: 60 } : 60) : near ? { top: 60, bottom: 120, left: 20, right: 20 } : 30;
+    const padding = wide ? (near ? { top: 90, bottom: 220, left: 60, right: 60 } : 60) : near ? { top: 130, bottom: 20, left: 20, right: 20 } : 30;
     this.#map.fitBounds([[west, south], [east, north]], { padding, maxZoom: this.#map.getMaxZoom() - (near ? 3 : 0), duration: still ? 0 : 600 });
   }
 

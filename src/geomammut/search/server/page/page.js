@@ -3,7 +3,7 @@
 import { about as askAbout, onToken, search, signIn } from "/page/api.js";
 import { boundsOf, makeMap } from "/page/map.js";
 import { makePlace } from "/page/place.js";
-import { element, markResult, showResults } from "/page/results.js";
+import { element, markResult, opens, placesFile, showResults } from "/page/results.js";
 import { makeSegments } from "/page/segments.js";
 import { queryOf, readState, searchOf, writeState } from "/page/state.js";
 
@@ -33,9 +33,8 @@ async function start() {
     tell(error.message, { problem: true });
     return;
   }
-  const first = archive.sources[0]?.name ?? "";
-  const of = archive.sources.length > 1 ? `${archive.sources.length.toLocaleString("en")} rasters` : first;
-  part("about").textContent = `${archive.chips.toLocaleString("en")} chips of ${of}`;
+  const of = archive.sources.length > 1 ? `${archive.sources.length.toLocaleString("en")} rasters` : archive.sources[0].name;
+  part("about").textContent = part("about").title = `${archive.chips.toLocaleString("en")} chips of ${of}`;
   part("model").textContent = `model ${archive.model} · ${archive.gsd_m} m`;
   part("source").append(...archive.sources.map(({ id, name }) => element("option", { value: String(id), holds: name })));
   part("of-source").hidden = archive.sources.length < 2;
@@ -85,7 +84,10 @@ async function run({ go = true } = {}) {
 
 function showFound({ go }) {
   const votes = new Map([...state.liked.map((id) => [id, 1]), ...state.disliked.map((id) => [id, -1])]);
-  showResults(list, hits, votes, { onChoose: (id) => choose(id), onPoint: point, onVote: vote });
+  showResults(list, hits, votes, { onChoose: (id) => choose(id), onPoint: point, onVote: vote, named: archive.sources.length > 1 });
+  URL.revokeObjectURL(part("save").href);
+  part("save").hidden = !hits.length;
+  part("save").href = URL.createObjectURL(placesFile(hits, state.text));
   stage?.showPlaces(hits);
   const chosen = hits.some((hit) => hit.id === state.chip);
   if (state.chip && chosen) choose(state.chip, { go, scroll: true });
@@ -175,6 +177,7 @@ part("search").addEventListener("submit", (event) => {
 for (const name of ["without", "since", "until", "source", "k"]) {
   part(name).addEventListener("change", () => { readForm(); changed(); });
 }
+opens(part("more"), part("limits"));
 for (const button of document.querySelectorAll(".examples button")) {
   button.addEventListener("click", () => { state.text = button.textContent; changed(); });
 }

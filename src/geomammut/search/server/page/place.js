@@ -48,9 +48,10 @@ export function makePlace({ query, stage, onSimilar, onClose }) {
       hit = chosen;
       part("place").hidden = false;
       part("place-picture").src = chipPicture(hit.id);
-      part("place-title").textContent = `Place ${rank}: ${rarity(hit.unusual)}`;
+      part("place-title").textContent = `Place ${rank}`;
       const [west, south, east, north] = boundsOf(hit.footprint);
       const facts = {
+        Rarity: hit.unusual < 2 ? rarity(hit.unusual) : `${rarity(hit.unusual)} chips scores as high`,
         Imagery: hit.source.name,
         Acquired: hit.acquired?.slice(0, 16).replace("T", " ") ?? "not said",
         At: `${((south + north) / 2).toFixed(5)}, ${((west + east) / 2).toFixed(5)}`,

@@ -22,6 +22,23 @@ export function icon(name) {
   return svg;
 }
 
+/** Let a button open and close what belongs to it; `onOpen` is told. */
+export function opens(button, body, onOpen = () => {}) {
+  button.addEventListener("click", () => {
+    body.hidden = !body.hidden;
+    button.setAttribute("aria-expanded", String(!body.hidden));
+    if (!body.hidden) onOpen();
+  });
+}
+
+/** The places as a file of GeoJSON, as `geomammut search` writes it. */
+export function placesFile(hits, asked) {
+  const features = hits.map(({ id, footprint, source, ...told }, index) => (
+    { type: "Feature", id, geometry: footprint, properties: { rank: index + 1, source: source.name, ...told } }
+  ));
+  return new Blob([JSON.stringify({ type: "FeatureCollection", asked, features })], { type: "application/geo+json" });
+}
+
 /** How unusual a score is for this archive, in words. */
 export function rarity(unusual) {
   if (unusual < 2) return "as most places";
@@ -30,14 +47,13 @@ export function rarity(unusual) {
   return `1 in ${rounded.toLocaleString("en")}`;
 }
 
-/** Show the places; `votes` tells 1 or -1 of those judged. */
-export function showResults(list, hits, votes, { onChoose, onPoint, onVote }) {
-  list.replaceChildren(...hits.map((hit, index) => card(hit, index, votes.get(hit.id) ?? 0, { onChoose, onPoint, onVote })));
+/** Show the places; `votes` tells 1 or -1 of those judged, `named` whether rasters are to be told apart. */
+export function showResults(list, hits, votes, on) {
+  list.replaceChildren(...hits.map((hit, index) => card(hit, index, votes.get(hit.id) ?? 0, on)));
 }
 
-function card(hit, index, vote, { onChoose, onPoint, onVote }) {
-  const words = [hit.source.name, hit.acquired?.slice(0, 10)].filter(Boolean).join(" · ");
-  const more = hit.merged ? ` · +${hit.merged} alike` : "";
+function card(hit, index, vote, { onChoose, onPoint, onVote, named }) {
+  const words = [named && hit.source.name, hit.acquired?.slice(0, 10), hit.merged && `+${hit.merged} alike`].filter(Boolean).join(" · ");
   const choose = element("button", {
     type: "button",
     className: "hit",
@@ -45,10 +61,10 @@ function card(hit, index, vote, { onChoose, onPoint, onVote }) {
     holds: [
       element("img", { src: chipPicture(hit.id), alt: "", loading: "lazy", width: "180", height: "180" }),
       element("b", { holds: rarity(hit.unusual) }),
-      element("span", { holds: words + more }),
+      element("span", { holds: words }),
     ],
   });
-  choose.setAttribute("aria-label", `Place ${index + 1}, ${rarity(hit.unusual)}, ${words}`);
+  choose.setAttribute("aria-label", [`Place ${index + 1}`, rarity(hit.unusual), words].filter(Boolean).join(", "));
   choose.addEventListener("click", () => onChoose(hit.id));
   const item = element("li", {
     "data-id": hit.id,

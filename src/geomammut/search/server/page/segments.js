@@ -1,7 +1,7 @@
 // "Segment what I see": classes named by words, over the box or the view.
 
 import { segment } from "/page/api.js";
-import { element } from "/page/results.js";
+import { element, opens } from "/page/results.js";
 
 const part = (id) => document.getElementById(id);
 
@@ -10,11 +10,7 @@ export function makeSegments({ box, text, stage }) {
   let asked = null;
   let geojsonAddress = null;
 
-  part("segments-open").addEventListener("click", () => {
-    const open = part("segments-open").getAttribute("aria-expanded") !== "true";
-    part("segments-open").setAttribute("aria-expanded", String(open));
-    part("segments-body").hidden = !open;
-    if (!open) return;
+  opens(part("segments-open"), part("segments-body"), () => {
     // What was searched for is the class that is wanted most.
     const words = text().replaceAll(/[,|]/g, " ").trim();
     if (words && !part("classes").value.includes(words)) part("classes").value = `${words}, ${part("classes").value}`;
