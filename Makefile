@@ -9,8 +9,9 @@ BIN := .venv/bin
 demo: .venv
 	$(BIN)/geomammut demo $(ARGS)
 
+# Two processes; the tests of a file stay together, for they share what they set up.
 test: check
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 check: .venv
 	$(BIN)/ruff check .
