@@ -1,21 +1,27 @@
 """Rasters of coloured squares and a model that knows colours, for archives that a test can work out."""
 
+import builtins
 import os
 import signal
 import sys
-import traceback
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import rasterio
 import torch
+from lancedb.table import LanceTable
 from rasterio.transform import from_origin
 from torch import Tensor, nn
 
+import geomammut.search.index as index_room
 from fake_model import NAMED, ColourModel
+from geomammut.imagery import grid
+from geomammut.search import archive as archive_room
+from geomammut.search import embedding as embedding_room
 
 SIDE = 32  # pixels of a chip, a metre each
 WEST, NORTH = 32 * 15_625.0, 32 * 175_000.0
@@ -59,63 +65,50 @@ def write_squares(
     return path
 
 
-def run_and_die(imagery: list[str], out: str, die_at: str) -> None:
-    """Index in this process, which kills itself at a moment of its writes: `NAME:N`; anything else lets it live.
+def watch_writes(patch: Any, moment: Callable[[str], None]) -> None:
+    """Let `moment` be told after each write of `geomammut index` what it was, each block of chips a write of its own.
 
-    A write has two moments, before it and after it: `add:3` is before the second row of writes by `add`.
+    Args:
+        patch: pytest's `monkeypatch`, or what has its `setattr`.
+        moment: Told "add", "delete", "optimize" (of a table), "write_json", "write_geoparquet" or "save".
     """
-    from lancedb.table import LanceTable
+    for home, name in (
+        *((LanceTable, name) for name in ("add", "delete", "optimize")),
+        *((index_room, name) for name in ("write_json", "write_geoparquet")),
+        (index_room.np, "save"),
+    ):
+        patch.setattr(home, name, _told(getattr(home, name), partial(moment, name)))
+    patch.setattr(index_room, "_SECONDS_A_COMMIT", 0.0)
 
-    import geomammut.search.index as room
-    from geomammut.imagery import grid
-    from geomammut.search import embedding
 
-    moments = Counter[str]()
+def _told(function: Callable[..., Any], moment: Callable[[], None]) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        answer = function(*args, **kwargs)
+        moment()
+        return answer
 
-    def moment(name: str) -> None:
-        moments[name] += 1
-        if f"{name}:{moments[name]}" == die_at:
-            os.kill(os.getpid(), signal.SIGKILL)
+    return call
 
-    def watched(home: Any, name: str) -> None:
-        function = getattr(home, name)
 
-        def call(*args: Any, **kwargs: Any) -> Any:
-            moment(name)
-            answer = function(*args, **kwargs)
-            moment(name)
-            return answer
-
-        setattr(home, name, call)
-
-    for name in ("add", "delete", "optimize"):
-        watched(LanceTable, name)
-    for home, name in ((room, "write_json"), (room, "write_geoparquet"), (room.np, "save")):
-        watched(home, name)
-    grid._BLOCK_PIXELS = 2 * SIDE  # many small blocks
-    room._SECONDS_A_COMMIT = 0.0
-    room.load_model = lambda name: Colours(str(name))
-    embedding._loaded = lambda name: Colours(str(name))
-    room.index(imagery, Path(out), "colours", size=SIDE)
+def let_any_name_load(patch: Any, model: Colours) -> None:
+    """Let `model` be what any name of a model stands for, and blocks of chips be small."""
+    for room, name in ((index_room, "load_model"), (archive_room, "load_model"), (embedding_room, "_loaded")):
+        patch.setattr(room, name, lambda *_: model)
+    patch.setattr(grid, "_BLOCK_PIXELS", 4 * SIDE)
 
 
 def main() -> None:
-    """Fork a process for each of the moments given, so that what loads slowly is loaded once."""
-    import geopandas
-    import pyproj
+    """Index in this process, which kills itself (-9) after so many writes."""
+    out, after, *imagery = sys.argv[1:]
+    writes = count(1)
 
-    assert geopandas and pyproj
-    out, moments, *imagery = sys.argv[1:]
-    for die_at in moments.split(","):
-        child = os.fork()
-        if child == 0:
-            try:
-                run_and_die(imagery, out, die_at)
-            except BaseException:
-                traceback.print_exc()
-                os._exit(1)
-            os._exit(0)
-        print(die_at, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    def moment(_: str) -> None:
+        if next(writes) == int(after):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    let_any_name_load(builtins, Colours())
+    watch_writes(builtins, moment)
+    index_room.index(imagery, Path(out), "colours", size=SIDE)
 
 
 if __name__ == "__main__":

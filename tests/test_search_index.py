@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import geopandas
@@ -15,21 +17,16 @@ import shapely
 
 from geomammut import cli
 from geomammut.errors import UserError
-from geomammut.search import archive as archive_room
-from geomammut.search import embedding as embedding_room
-from geomammut.search import index as index_room
 from geomammut.search.archive import Archive, Filter
 from geomammut.search.index import index
-from small_archive import SIDE, Colours, write_squares
+from small_archive import SIDE, Colours, let_any_name_load, watch_writes, write_squares
 
 
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch) -> Colours:
     """The model that any name stands for."""
     model = Colours()
-    for room, name in ((index_room, "load_model"), (archive_room, "load_model"), (embedding_room, "_loaded")):
-        monkeypatch.setattr(room, name, lambda *_: model)
-    monkeypatch.setattr("geomammut.imagery.grid._BLOCK_PIXELS", 2 * SIDE)
+    let_any_name_load(monkeypatch, model)
     return model
 
 
@@ -173,35 +170,56 @@ def test_another_model_or_other_chips_are_refused(
     assert "is no index" in capsys.readouterr().err
 
 
-def run(out: Path, imagery: list[Path], *moments: str) -> list[str]:
-    """Index in a process for each moment, at which it is killed, or "never"; return how each ended."""
-    words = [sys.executable, "-W", "ignore", str(Path(__file__).with_name("small_archive.py"))]
-    words += [str(out), ",".join(moments), *map(str, imagery)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(words, capture_output=True, text=True, check=True, env=environment)
-    return [line.split()[1] for line in done.stdout.splitlines()]
+def snapshots(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> list[Path]:
+    """Return copies of an archive as it was after each write that `act` made: what a kill there would have left."""
+    taken: list[Path] = []
+
+    def moment(write: str) -> None:
+        taken.append(folder.with_name(f"{name}-{len(taken)}-{write}"))
+        shutil.copytree(folder, taken[-1])
+
+    with monkeypatch.context() as patch:
+        watch_writes(patch, moment)
+        act()
+    return taken
 
 
-def test_a_run_killed_at_any_moment_leads_to_the_same_table(tmp_path: Path) -> None:
-    """Real processes, killed (-9) before, between and after their writes, one after the other on one archive."""
+def test_a_run_that_ends_after_any_write_goes_on_to_the_same_table(
+    tmp_path: Path, model: Colours, monkeypatch: pytest.MonkeyPatch
+) -> None:
     imagery = [write_squares(tmp_path / "a.tif", 4, 4), write_squares(tmp_path / "b.tif", 4, 4, east=8)]
-    assert run(tmp_path / "whole", imagery, "never") == ["0"]
-    moments = ["add:2", "add:7", "optimize:2", "save:1"]
-    assert run(tmp_path / "killed", imagery, *moments) == ["-9"] * len(moments)
-    with pytest.raises(UserError, match="is not whole"):
-        Archive.open(tmp_path / "killed")
-    assert run(tmp_path / "killed", imagery, "never") == ["0"]
-    same(tmp_path / "whole", tmp_path / "killed")
+    whole = tmp_path / "whole"
 
+    def act() -> Path:
+        return index(imagery, whole, "colours", size=SIDE)
 
-def test_an_update_that_is_killed_shows_the_archive_as_it_was(tmp_path: Path) -> None:
-    imagery = [write_squares(tmp_path / "a.tif", 4, 4), write_squares(tmp_path / "b.tif", 4, 4, east=8)]
-    assert run(tmp_path / "index", imagery, "never") == ["0"]
-    before = rows_of(tmp_path / "index")
+    left = snapshots(whole, "first", monkeypatch, act)
+    assert len({one.name.split("-")[2] for one in left}) == 5  # all kinds of write but a deletion
+    for folder in left[:-1]:
+        with pytest.raises(UserError, match="is not whole"):
+            Archive.open(folder)
+        index(imagery, folder, "colours", size=SIDE)
+        same(whole, folder)
+
+    before = rows_of(whole)
     write_squares(imagery[0], 4, 4, seed=7)
-    moments = ["delete:2", "optimize:3"]
-    assert run(tmp_path / "index", imagery, *moments) == ["-9"] * len(moments)
-    assert rows_of(tmp_path / "index").equals(before)
-    ends = run(tmp_path / "index", imagery, "never"), run(tmp_path / "whole", imagery, "never")
-    assert ends == (["0"], ["0"])
-    same(tmp_path / "index", tmp_path / "whole")
+    left = snapshots(whole, "update", monkeypatch, act)
+    assert any("delete" in one.name for one in left)
+    index(imagery, tmp_path / "new", "colours", size=SIDE)
+    same(whole, tmp_path / "new")
+    for folder in left[:-1]:
+        assert rows_of(folder).equals(before)  # shown until the next is whole
+        index(imagery, folder, "colours", size=SIDE)
+        same(whole, folder)
+
+
+def test_a_killed_process_leaves_what_another_goes_on_with(tmp_path: Path, model: Colours) -> None:
+    imagery = [write_squares(tmp_path / "a.tif", 4, 4), write_squares(tmp_path / "b.tif", 4, 4, east=8)]
+    words = [sys.executable, "-W", "ignore", str(Path(__file__).with_name("small_archive.py"))]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    words += [str(tmp_path / "killed"), "4", *map(str, imagery)]
+    killed = subprocess.run(words, capture_output=True, check=False, env=environment)
+    assert killed.returncode == -9
+    for name in ("killed", "whole"):
+        index(imagery, tmp_path / name, "colours", size=SIDE)
+    same(tmp_path / "whole", tmp_path / "killed")

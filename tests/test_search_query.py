@@ -12,24 +12,19 @@ from PIL import Image
 
 from geomammut import cli
 from geomammut.errors import UserError
-from geomammut.search import archive as archive_room
-from geomammut.search import embedding as embedding_room
-from geomammut.search import index as index_room
 from geomammut.search.archive import Archive
 from geomammut.search.calibration import Tail
 from geomammut.search.index import index
 from geomammut.search.merging import Candidates, merged
 from geomammut.search.moments import moment
 from geomammut.search.query import query_embedding
-from small_archive import SIDE, Colours, write_squares
+from small_archive import SIDE, Colours, let_any_name_load, write_squares
 
 
 @pytest.fixture
 def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """24 chips, six of each of four colours."""
-    model = Colours()
-    for room, name in ((index_room, "load_model"), (archive_room, "load_model"), (embedding_room, "_loaded")):
-        monkeypatch.setattr(room, name, lambda *_: model)
+    let_any_name_load(monkeypatch, Colours())
     return index([write_squares(tmp_path / "a.tif", 6, 4)], tmp_path / "index", "colours", size=SIDE)
 
 
