@@ -13,7 +13,7 @@ from PIL import Image
 from geomammut import cli
 from geomammut.errors import UserError
 from geomammut.search.archive import Archive
-from geomammut.search.calibration import Tail
+from geomammut.search.calibration import Tail, similar_from
 from geomammut.search.index import index
 from geomammut.search.merging import Candidates, merged
 from geomammut.search.moments import moment
@@ -85,6 +85,25 @@ def test_overlapping_chips_that_look_the_same_are_one_hit() -> None:
     groups = merged(candidates, 10, similar_from=0.95)
     assert [(group.row, group.others) for group in groups] == [(0, 1), (2, 0), (3, 0)]
     assert [group.row for group in merged(candidates, 2, similar_from=0.95)] == [0, 2]
+
+
+def test_what_overlaps_and_looks_the_same_is_found_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chips of half a square's side, from each to the next half of that: nine lie within each red square."""
+    let_any_name_load(monkeypatch, Colours())
+    raster = write_squares(tmp_path / "a.tif", 4, 4)
+    archive = index([raster], tmp_path / "index", "colours", size=SIDE // 2, stride=SIDE // 4)
+    hits = found(archive, tmp_path / "hits.geojson", "red", "-k", "100")
+    red = [hit for hit in hits if hit["score"] > hits[0]["score"] - 0.01]
+    assert 4 <= len(red) <= 16
+    assert sum(1 + hit["merged"] for hit in red) == 4 * 9
+
+
+@given(st.integers(2, 40), st.integers(1, 5), st.integers(0, 99))
+def test_alike_is_an_eighth_of_the_mean_distance(chips: int, size: int, seed: int) -> None:
+    sample = np.random.default_rng(seed).normal(size=(chips, size)).astype(np.float32)
+    units = sample / np.linalg.norm(sample, axis=1, keepdims=True)
+    cosines = (units @ units.T)[np.triu_indices(chips, 1)]
+    assert similar_from(sample) == pytest.approx(1 - (1 - cosines).mean() / 8, abs=1e-5)
 
 
 @given(st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=300), st.floats(-1, 1), st.floats(-1, 1))
