@@ -7,10 +7,12 @@ import json
 import re
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
+from time import sleep
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,6 +28,7 @@ from fake_archive import SIDE, SquaresArchive, running, served
 from geomammut.cli import main
 from geomammut.errors import UserError
 from geomammut.imagery.sources import open_sources
+from geomammut.search.server import serve as serve_room
 from geomammut.search.server.guard import MAX_BODY, Guard, Rates
 from geomammut.search.server.lines import Line, Memory
 from geomammut.search.server.serve import check_token
@@ -283,6 +286,21 @@ def test_too_large_a_body_is_refused_before_it_is_read(server: str) -> None:
         assert b" 413 " in connection.recv(4096)
 
 
+def test_who_does_not_finish_asking_is_not_waited_for(archive: SquaresArchive, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve_room, "_REQUEST_SECONDS", 0.3)
+    with (
+        served(archive) as server,
+        socket.create_connection((urlsplit(server).hostname, urlsplit(server).port), timeout=30) as connection,
+    ):
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b" 200 " in connection.recv(4096)
+        with suppress(OSError):
+            for letter in b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Slow: " + b"a" * 300:
+                connection.sendall(bytes([letter]))
+                sleep(0.1)
+            raise AssertionError("it was waited for")
+
+
 def test_a_page_of_another_site_cannot_ask(server: str) -> None:
     assert "name" in ask(server, "/api/archive", Host="evil.example:80").problem
     assert ask(server, "/api/archive", Host="evil.example:80").status == 403
@@ -373,6 +391,15 @@ def test_what_many_ask_for_at_once_is_worked_out_once() -> None:
 
     asyncio.run(asked())
     assert worked == ["bad", "bad", "a", "b", "a"]
+
+
+def test_a_mistake_is_told_in_words_of_the_page(server: str, archive: SquaresArchive) -> None:
+    answer = ask(server, "/api/search", b'{"text": "red"', Content_Type="application/json")
+    assert answer.status == 422
+    assert answer.problem.startswith("the body is no JSON")
+    answer = ask(server, "/api/segment", {"classes": "red", "bbox": archive.bounds()})
+    assert answer.status == 400
+    assert answer.problem.startswith("classes names")  # not --classes
 
 
 def test_metrics_count_by_route_and_never_by_address(server: str) -> None:

@@ -300,7 +300,7 @@ def sample_path(folder: Path, version: int) -> Path:
 def _candidates(found: pa.Table, query: NDArray[np.float32]) -> Candidates:
     """Return what was found, best first; equal ones by id."""
     embeddings = found["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    embeddings = embeddings.reshape(len(found), -1).astype(np.float32)
+    embeddings = embeddings.reshape(len(found), len(query)).astype(np.float32)
     scores = embeddings @ query / np.maximum(np.linalg.norm(embeddings, axis=1), 1e-12)
     order = np.lexsort((found["id"].to_numpy(zero_copy_only=False), -scores))
     return Candidates(

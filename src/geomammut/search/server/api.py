@@ -3,9 +3,10 @@
 import io
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Path, Request, Response
+from fastapi import APIRouter, FastAPI, Path, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.security import HTTPBearer
 from PIL import Image
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
@@ -71,9 +72,16 @@ def create_app(archive: Archive, model: VisionLanguageModel, token: str | None =
     )
     _add_errors(app)
     _add_page(app)
-    _add_api(app, answers)
+    # Only described here: `Guard` asks for it.
+    asks = [] if token is None else [Security(HTTPBearer(auto_error=False))]
+    app.include_router(_api(answers), dependencies=asks)
     _add_session(app, token)
     measured = Measured(Guard(app, token, ("/api/", "/metrics")), answers.lines, len(archive))
+
+    @app.get("/health")
+    async def health() -> dict[str, str | int]:
+        """Say that the server works."""
+        return {"status": "ok", "chips": len(archive)}
 
     @app.get("/metrics", include_in_schema=False)
     def metrics() -> Response:
@@ -83,35 +91,32 @@ def create_app(archive: Archive, model: VisionLanguageModel, token: str | None =
     return measured
 
 
-def _add_api(app: FastAPI, answers: Answers) -> None:
-    @app.get("/health")
-    async def health() -> dict[str, str | int]:
-        """Say that the server works."""
-        return {"status": "ok", "chips": len(answers.archive)}
+def _api(answers: Answers) -> APIRouter:
+    api = APIRouter()
 
-    @app.get("/api/archive")
+    @api.get("/api/archive")
     async def archive() -> About:
         """Tell what the archive is of."""
         return answers.about()
 
-    @app.post("/api/search")
+    @api.post("/api/search")
     async def search(asked: Search) -> Answer:
         """Find the places that fit best, the best first."""
         return await answers.search(asked)
 
-    @app.post("/api/embeddings")
+    @api.post("/api/embeddings")
     async def embeddings(asked: TextInstance | ImageInstance | Instances) -> Embedding | Predictions:
         """Embed a text, a picture, or several: `{"text": …}`, `{"image": …}` or `{"instances": […]}`."""
         if isinstance(asked, Instances):
             return Predictions(predictions=await answers.embeddings(asked.instances))
         return (await answers.embeddings([asked]))[0]
 
-    @app.get("/api/chips/{id}", response_class=Response, responses=_picture("image/jpeg"))
+    @api.get("/api/chips/{id}", response_class=Response, responses=_picture("image/jpeg"))
     async def chip(id: Annotated[str, Path(pattern=r"^[0-9a-f]{8,64}$")]) -> Response:
         """Give a chip's picture, JPEG."""
         return Response(await answers.chip(id), media_type="image/jpeg", headers=_KEPT)
 
-    @app.get("/api/tiles/{zoom}/{column}/{row}", response_class=Response, responses=_picture("image/png", "image/jpeg"))
+    @api.get("/api/tiles/{zoom}/{column}/{row}", response_class=Response, responses=_picture("image/png", "image/jpeg"))
     async def tile(
         zoom: Annotated[int, Path(ge=0, le=MAX_ZOOM)],
         column: Annotated[int, Path(ge=0, lt=2**MAX_ZOOM)],
@@ -122,19 +127,21 @@ def _add_api(app: FastAPI, answers: Answers) -> None:
         content, media_type = made or (_NOTHING, "image/png")
         return Response(content, media_type=media_type, headers=_KEPT)
 
-    @app.post("/api/heatmap", response_class=Response, responses=_picture("image/png"))
+    @api.post("/api/heatmap", response_class=Response, responses=_picture("image/png"))
     async def heatmap(asked: Heat) -> Response:
         """Show where in a box the query fits: a picture for the map, least and largest cosine in `X-Scores`."""
         content, low, high = await answers.heat(asked)
         return Response(content, media_type="image/png", headers={"X-Scores": f"{low:.4f} {high:.4f}"})
 
-    @app.post("/api/segment", response_class=Response, responses=_picture("application/geo+json", "image/tiff"))
+    @api.post("/api/segment", response_class=Response, responses=_picture("application/geo+json", "image/tiff"))
     async def segment(asked: Segments) -> Response:
         """Divide what lies in a box into classes named by words: polygons (GeoJSON) or a mask (GeoTIFF)."""
         content = await answers.segments(asked)
         media_type = "image/tiff" if asked.format == "tif" else "application/geo+json"
         name = f'attachment; filename="segments.{asked.format}"'
         return Response(content, media_type=media_type, headers={"Content-Disposition": name})
+
+    return api
 
 
 def _add_session(app: FastAPI, token: str | None) -> None:
@@ -188,6 +195,8 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def malformed(_: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
+        if first["type"] == "json_invalid":
+            return refuse(422, f"the body is no JSON: {first['ctx']['error']}, at character {first['loc'][-1]}")
         place = ".".join(str(part) for part in first["loc"] if part != "body")
         return refuse(422, f"{place}: {first['msg']}" if place else str(first["msg"]))
 

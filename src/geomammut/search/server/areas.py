@@ -12,6 +12,7 @@ from rasterio.enums import ColorInterp
 from rasterio.transform import from_bounds
 from rio_tiler.utils import render
 
+from geomammut.errors import UserError
 from geomammut.localization.heatmaps import heat_colours
 from geomammut.localization.legend import class_colours, parse_classes
 from geomammut.localization.segments import segment_with
@@ -56,13 +57,16 @@ def masks(model: VisionLanguageModel, imagery: Imagery, classes: str, box: Bound
     Raises:
         UserError: No two classes, or the box is none, too large, or has no imagery.
     """
+    try:
+        names = list(parse_classes(classes))
+    except UserError as error:
+        raise UserError(str(error).removeprefix("--")) from error  # as a field, not an option
     pixels, valid, bounds = imagery.area(box, gsd_m)
     with tempfile.TemporaryDirectory(prefix="geomammut-") as scratch:
         area, mask, polygons = (Path(scratch, name) for name in ("area.tif", "mask.tif", "mask.geojson"))
         _write_area(area, pixels, valid, bounds)
         segment_with(model, area, classes, mask, geojson=polygons)
         collection = json.loads(polygons.read_text(encoding="utf-8"))
-        names = list(parse_classes(classes))
         colours = class_colours(len(names)).values()
         collection["classes"] = [
             {"name": name, "colour": f"#{red:02x}{green:02x}{blue:02x}"}

@@ -1,5 +1,6 @@
 """`geomammut serve`: an archive searched in the browser, and by programs."""
 
+import asyncio
 import contextlib
 import ipaddress
 import os
@@ -11,10 +12,12 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import h11
 import rasterio
 import uvicorn
 from rio_tiler.errors import NoOverviewWarning
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from geomammut.errors import UserError
 from geomammut.localization.rasters import BLOCK_CACHE
@@ -24,6 +27,7 @@ from geomammut.search.server.api import create_app
 from geomammut.search.server.page_files import MAP, page_files
 
 _CONNECTIONS = 1000
+_REQUEST_SECONDS = 15  # that the head of a request may take to arrive
 _LAST_SECONDS = 10  # for answers that are under way when the server is asked to end
 _MIN_TOKEN = 12
 _NO_MAP = "note: the page has no map, for MapLibre is not here; install GeoMaMMUT again where npm can be asked"
@@ -73,11 +77,28 @@ def run(app: ASGIApp, listener: socket.socket) -> None:
         new_server(app).run(sockets=[listener])
 
 
+class _Impatient(H11Protocol):
+    """HTTP by h11, which bounds the size of headers, and here their time: no one holds a connection by them."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.loop.call_later(_REQUEST_SECONDS, self._look, self.cycle)
+
+    def _look(self, latest: RequestResponseCycle | None) -> None:
+        """Close the connection if no request arrived since `latest`, and none is being answered."""
+        if self.transport.is_closing():
+            return
+        if self.cycle is latest and self.conn.their_state is h11.IDLE:
+            self.transport.close()
+        else:
+            self.loop.call_later(_REQUEST_SECONDS, self._look, self.cycle)
+
+
 def new_server(app: ASGIApp) -> uvicorn.Server:
     """Return what answers with an application: bounded headers and connections, no log of addresses asked for."""
     config = uvicorn.Config(
         app,
-        http="h11",  # bounds the size of headers
+        http=_Impatient,
         h11_max_incomplete_event_size=16 << 10,
         ws="none",
         lifespan="off",
