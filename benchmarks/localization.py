@@ -4,8 +4,8 @@
     .venv/bin/python benchmarks/localization.py --out runs/localization --demos runs/demo-0 runs/demo-1 runs/demo-2
     .venv/bin/python benchmarks/localization.py --out runs/localization --data DATA --rsicd-model runs/rsicd_small
 
-The demo's places, one a seed: exact masks of held-out windows. `--demos` takes finished runs of `geomammut demo`, of
-which the model before the rounds is used; without it three are made. With `--data` (a folder that holds `dubai` and
+The demo's places, one a seed: exact masks of held-out windows. `--demos` takes runs of `geomammut demo`, of which the
+model before the rounds is used; without it three are made. With `--data` (a folder that holds `dubai` and
 `rsicd`), MBRSC's images of Dubai, too, by a model trained on RSICD alone (`recipes/rsicd_small.toml`), whose rounds
 run on RSICD's training captions. What stands in `--out` is not computed again.
 
@@ -142,7 +142,7 @@ def told_rounds(rounds: Path) -> list[dict[str, Any]]:
 
 def measure_demo(folder: Path, made: Path, seed: int) -> tuple[dict[str, Confusions], dict[str, float]]:
     """Run the rounds on a demo's place, and measure."""
-    if not (made / "metrics.json").exists():
+    if not (made / "model" / "finished.json").exists():
         demo(made, seed=seed)
     rounds = folder / "rounds"
     localize(
