@@ -1,6 +1,6 @@
 """The study: what each part of the recipe brings, at the size that a machine can train.
 
-    make study                                              # a night of 2 CPU cores
+    make study                                              # some three hours of 2 CPU cores
     make study ARGS="--size small --samples 2000000 --side 15360 --places 8"      # a GPU
 
 Places are made, each in a style of its own; the last is never trained on. Every row of recipes/study is trained with
@@ -52,12 +52,12 @@ def main() -> None:
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("study"))
-    parser.add_argument("--samples", type=int, default=16_000, help="the budget of each row")
+    parser.add_argument("--samples", type=int, default=6_000, help="the budget of each row")
     parser.add_argument("--size", help="a named size of `geomammut.model.sizes`, instead of the recipes' own small one")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--places", type=int, default=2, help="to train on; one more is only measured on")
-    parser.add_argument("--side", type=int, default=7680, help="of a place, metres: a multiple of 480")
+    parser.add_argument("--side", type=int, default=5760, help="of a place, metres: a multiple of 480")
     parser.add_argument("--data", type=Path, help="folder with rsicd/, ucm/, eurosat/, as in recipes/suite_small.toml")
     parser.add_argument("--writer", choices=["google", "openai"], help="who writes the captions of the row `written`")
     parser.add_argument("--writer-model")
@@ -127,7 +127,7 @@ def make_pairs(options: argparse.Namespace) -> None:
             once(
                 out,
                 lambda: pairs_landmarks(
-                    [place / "mosaic.tif"], table, out, size=128, gsd=1.0, area=place / f"{area}.geojson", **writing
+                    [place / "mosaic.tif"], table, out, size=96, gsd=1.0, area=place / f"{area}.geojson", **writing
                 ),
             )
 
