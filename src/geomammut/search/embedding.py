@@ -1,6 +1,7 @@
 """Blocks of chips read and embedded, by this process, by others on this machine, or on Ray."""
 
 import json
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -72,7 +73,10 @@ def embed(
         workers: Processes that read and embed, each with a model of its own; 1 for this one, without Ray.
         ray: Where they are; see `run_on`.
     """
-    run_on(ray)
+    with warnings.catch_warnings():
+        # Ray starts programs of its own, which know nothing of the table that is open here.
+        warnings.filterwarnings("ignore", "lancedb fork support", RuntimeWarning)
+        run_on(ray)
     on_gpu = ray is not None and torch.cuda.is_available()
     if workers > 1 or ray is not None:
         embedder = daft.cls(_Embedder, use_process=True, max_concurrency=workers, gpus=1 / workers if on_gpu else 0)
