@@ -1,13 +1,15 @@
 """Near-duplicates: what is found of planted copies, what is merged wrongly, and how long it takes. Figures of results.
 
     .venv/bin/python benchmarks/duplicates.py --data ../shared/data --mosaic demo/place/mosaic.tif
+    .venv/bin/python benchmarks/duplicates.py --data ../shared/data --mosaic demo/place/mosaic.tif --classifier aerial
     .venv/bin/python benchmarks/duplicates.py --rows 10000 100000 1000000
     .venv/bin/python benchmarks/duplicates.py --data ../shared/data --leaks
 
 The first takes 20,000 different chips: RSICD, quarters of UC Merced, EuroSAT, photographs, tiles of aerial images, and
 the demo's place. Of 2,000 of them changed copies are planted, one kind of change after the other. RSICD and UC Merced
-hold copies of their own: `--sheet` draws what is merged among the chips, to be looked at. The second joins
-fingerprints that are blends of two of random scenes, with a tenth of them copied. The third registers the val split of
+hold copies of their own: `--sheet` draws what is merged among the chips, to be looked at. The second does so with the
+embeddings of a classifier beside the fingerprints. The third joins
+fingerprints that are blends of two of random scenes, with a tenth of them copied. The last registers the val split of
 RSICD, and looks for changed copies of its images among those of train and of others.
 """
 
@@ -17,7 +19,7 @@ import os
 import resource
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import daft
@@ -26,9 +28,11 @@ import pyarrow as pa
 import rasterio
 from PIL import Image, ImageDraw, ImageEnhance
 
+from geomammut import load_classifier
 from geomammut.pairs.benchmark import read_karpathy
 from geomammut.pairs.benchmark_register import benchmarks_add
 from geomammut.pairs.web_stages.duplicates import near_duplicates
+from geomammut.pairs.web_stages.embeddings import packed
 from geomammut.pairs.web_stages.fingerprints import FINGERPRINT_BYTES, fingerprint
 from geomammut.pairs.web_stages.leakage import leaks
 
@@ -96,28 +100,39 @@ def chips(data: Path, mosaic: Path) -> Iterator[tuple[str, Picture]]:
             yield from squares(path.stem, Image.fromarray(raster.read([1, 2, 3]).transpose(1, 2, 0)), side)
 
 
-def repeats(prints: list[bytes], originals: int) -> dict[int, int]:
+def repeats(prints: list[bytes], originals: int, embeddings: list[bytes | None]) -> dict[int, int]:
     """Return what each picture repeats; of the first `originals`, all are better than the others."""
     row = np.arange(len(prints))
-    table = pa.table({"row": row, "fingerprint": pa.array(prints, pa.binary()), "preference": (row >= originals) * 1})
+    binary = {"fingerprint": pa.array(prints, pa.binary()), "embedding": pa.array(embeddings, pa.binary())}
+    table = pa.table({"row": row, **binary, "preference": (row >= originals) * 1})
     found = near_duplicates(daft.from_arrow(table)).to_pydict()
     return dict(zip(found["row"], found["duplicate_of"], strict=True))
 
 
-def planted(data: Path, mosaic: Path, sheet: Path | None) -> None:
+def planted(data: Path, mosaic: Path, sheet: Path | None, classifier: Path | None) -> None:
+    def embedded(pictures: Sequence[Picture]) -> list[bytes | None]:
+        return [None] * len(pictures) if judge is None else packed(judge.embed(pictures))
+
+    judge = None if classifier is None else load_classifier(classifier)
     names, images = zip(*chips(data, mosaic), strict=True)
     clock = time.perf_counter()
     prints = [fingerprint(image) for image in images]
     print(f"{len(prints)} chips; {len(prints) / (time.perf_counter() - clock):.0f} fingerprints/s")
-    merged = repeats(prints, len(prints))
+    embeddings = embedded(images)
+    clock = time.process_time()
+    merged = repeats(prints, len(prints), embeddings)
+    print(f"{time.process_time() - clock:.0f} s of processor time to compare them")
     print(f"merged among them: {len(merged)} ({len(merged) / len(prints):.2%}); look at them: some are copies")
     if sheet is not None:
         draw(sheet, [(names[a], images[a], names[b], images[b]) for a, b in merged.items()])
     picked = np.sort(random.choice(len(prints), PLANTED, replace=False)).tolist()
-    copies = [fingerprint(change(images[index])) for change in CHANGES.values() for index in picked]
-    found = repeats([*prints, *copies], len(prints))
+    for change in CHANGES.values():
+        changed = [change(images[index]) for index in picked]
+        prints += map(fingerprint, changed)
+        embeddings += embedded(changed)
+    found = repeats(prints, len(images), embeddings)
     for number, name in enumerate(CHANGES):
-        first = len(prints) + number * len(picked)
+        first = len(images) + number * len(picked)
         gone = sum(first + place in found for place in range(len(picked)))
         right = sum(
             first + place in found and found[first + place] in (index, merged.get(index))
@@ -214,6 +229,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--mosaic", type=Path)
     parser.add_argument("--sheet", type=Path)
+    parser.add_argument("--classifier", type=Path, help="a folder of `web train-classifier`")
     parser.add_argument("--leaks", action="store_true")
     parser.add_argument("--rows", type=int, nargs="*", default=[])
     parser.add_argument("--seed", type=int, default=0)
@@ -222,7 +238,7 @@ def main() -> None:
     if options.leaks:
         leaked(options.data)
     elif options.data is not None:
-        planted(options.data, options.mosaic, options.sheet)
+        planted(options.data, options.mosaic, options.sheet, options.classifier)
     for rows in options.rows:
         joined(rows)
 

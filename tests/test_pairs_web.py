@@ -8,11 +8,13 @@ import tarfile
 import time
 import zlib
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
@@ -287,13 +289,20 @@ def test_nothing_left_ends_in_one_line_and_leaves_what_stood(tmp_path: Path) -> 
 def test_classifier_judges_what_the_other_stages_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from geomammut.pairs.web_stages import zero_shot
 
-    def green(_: str) -> zero_shot.AerialProbability:
-        return lambda jpegs: [
-            float(np.asarray(Image.open(io.BytesIO(jpeg)), float)[..., 1].mean() > 60) for jpeg in jpegs
-        ]
+    class Green:
+        threshold = 0.5
 
-    monkeypatch.setattr(zero_shot, "aerial_probability", green)
-    monkeypatch.setattr(zero_shot, "BATCH", 2)
+        def __init__(self, _: str) -> None:
+            pass
+
+        def embed(self, jpegs: Sequence[bytes]) -> torch.Tensor:
+            greens = [np.asarray(Image.open(io.BytesIO(jpeg)), float)[..., 1].mean() for jpeg in jpegs]
+            return torch.tensor([[green, 1.0] for green in greens])
+
+        def probabilities(self, embeddings: torch.Tensor) -> list[float]:
+            return (embeddings[:, 0] > 60).double().tolist()
+
+    monkeypatch.setattr(zero_shot, "ZeroShotJudge", Green)
     pixels: NDArray[np.uint8] = np.asarray(landscape(1)).copy()
     pixels[..., 1] //= 8
     (tmp_path / "red.jpg").write_bytes(encoded(Image.fromarray(pixels)))

@@ -3,7 +3,7 @@
 import io
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import daft
@@ -23,6 +23,7 @@ from geomammut.pairs.pair_set import Funnel, Pair, write_pair_set
 from geomammut.pairs.web_stages import duplicates
 from geomammut.pairs.web_stages.bands import bands
 from geomammut.pairs.web_stages.duplicates import _kept_best, near_duplicates, near_known
+from geomammut.pairs.web_stages.embeddings import packed, unpacked
 from geomammut.pairs.web_stages.fingerprints import FINGERPRINT_BYTES, fingerprint, thumbnails
 from geomammut.pairs.web_stages.leakage import copies_of, leaks
 from geomammut.pairs.web_stages.likeness import likeness
@@ -70,11 +71,14 @@ CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
 }
 
 
-def pictures(prints: list[bytes], preferences: list[int] | None = None) -> daft.DataFrame:
+def pictures(
+    prints: list[bytes], preferences: list[int] | None = None, embeddings: Sequence[bytes | None] = ()
+) -> daft.DataFrame:
     columns = {
         "row": pa.array(range(len(prints)), pa.int64()),
         "fingerprint": pa.array(prints, pa.binary()),
         "preference": pa.array(preferences or [0] * len(prints), pa.int64()),
+        "embedding": pa.array(embeddings or [None] * len(prints), pa.binary()),
     }
     return daft.from_arrow(pa.table(columns))
 
@@ -164,6 +168,33 @@ def test_blank_skies_of_two_colours_are_two() -> None:
     assert repeats([blue, grey, blue]) == {2: 0}
 
 
+def strongly_cropped(seed: int) -> bytes:
+    """Return the fingerprint of a scene with a tenth of its width and an eighth of its height cut off."""
+    return fingerprint(scene(seed).crop((16, 6, 160, 147)))
+
+
+def test_embeddings_find_stronger_crops_and_likeness_has_the_last_word(prints: list[bytes]) -> None:
+    """A model takes two strangers for one scene; and it has not seen the last picture."""
+    random = np.random.default_rng(0)
+    seen = random.normal(0.5, 1, (24, 48))
+    seen[1] = seen[0]
+    copies = [strongly_cropped(seed) for seed in range(24)]
+    embeddings = packed(np.concatenate([seen, seen + random.normal(0, 0.1, seen.shape), [[np.nan] * 48]]))
+    asked = [*prints, *copies, strongly_cropped(0)]
+    found = near_duplicates(pictures(asked, None, embeddings)).to_pydict()
+    by_fingerprint = repeats(asked)
+    by_both = dict(zip(found["row"], found["duplicate_of"], strict=True))
+    assert len(by_fingerprint) < 12
+    assert len(by_both) > 20
+    assert all(of == row - 24 or row == 48 for row, of in by_both.items())
+
+
+def test_what_is_packed_is_of_unit_length_and_finite() -> None:
+    one, other, nothing = packed([[3.0, 4.0], [0.0, 0.0], [np.inf, 1.0]])
+    assert one is not None and other is not None and nothing is None
+    assert unpacked([one, other]) == pytest.approx(np.array([[0.6, 0.8], [0, 0]]), abs=1e-3)
+
+
 def test_likeness_is_the_same_both_ways_and_complete_for_the_same(prints: list[bytes]) -> None:
     first, second = thumbnails(prints[:-1]), thumbnails(prints[1:])
     assert np.allclose(likeness(first, first), 1, atol=1e-3)
@@ -191,10 +222,13 @@ near_duplicates(daft.read_parquet(sys.argv[1])).write_parquet(sys.argv[2])
 
 def test_ray_finds_the_same(prints: list[bytes], tmp_path: Path) -> None:
     pytest.importorskip("ray")
-    rows = pictures([*prints, *(fingerprint(jpeg(cropped(scene(seed)))) for seed in range(24))])
+    random = np.random.default_rng(0)
+    copies = [strongly_cropped(seed) for seed in range(24)]
+    embeddings = packed(np.tile(random.normal(size=(24, 48)), (2, 1)))
+    rows = pictures([*prints, *copies], None, embeddings)
     pq.write_table(rows.to_arrow(), tmp_path / "rows.parquet")
     words = [sys.executable, "-c", ON_RAY, str(tmp_path / "rows.parquet"), str(tmp_path / "found")]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     found = pq.read_table(tmp_path / "found").sort_by("row").to_pydict()
     assert found == near_duplicates(rows).to_pydict()

@@ -116,7 +116,7 @@ def start(table: Path, out: Path, *words: str) -> "subprocess.Popen[str]":
 
 
 def ended_well(process: "subprocess.Popen[str]") -> None:
-    told = process.communicate(timeout=40)[1]
+    told = process.communicate(timeout=300)[1]
     assert process.returncode == 0, told[-2000:]
 
 

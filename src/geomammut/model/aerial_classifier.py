@@ -70,7 +70,6 @@ class AerialClassifier:
     def threshold(self) -> float:
         return self.config.threshold
 
-    @torch.inference_mode()
     def score(self, images: Sequence[Picture]) -> list[float]:
         """Return for each image the probability, 0..1, that it was taken from above, at even odds beforehand.
 
@@ -80,7 +79,12 @@ class AerialClassifier:
         Returns:
             As many; NaN for what cannot be decoded.
         """
-        scores = [math.nan] * len(images)
+        return self.probabilities(self.embed(images))
+
+    @torch.inference_mode()
+    def embed(self, images: Sequence[Picture]) -> Tensor:
+        """Return the embeddings [N, E] of images as `score` takes them; rows of NaN for what cannot be decoded."""
+        embeddings = torch.full((len(images), self.encoder.embed_dim), math.nan)
         for start in range(0, len(images), BATCH):
             pixels: dict[int, Tensor] = {}
             for place, image in enumerate(images[start : start + BATCH], start):
@@ -90,10 +94,13 @@ class AerialClassifier:
                     continue
             if pixels:
                 batch = torch.stack(list(pixels.values())).to(self.encoder.device)
-                logits = self.encoder.encode_image(batch, normalize=False).float() @ self.weights + self.bias
-                for place, probability in zip(pixels, logits.sigmoid().tolist(), strict=True):
-                    scores[place] = probability
-        return scores
+                embeddings[list(pixels)] = self.encoder.encode_image(batch, normalize=False).float().cpu()
+        return embeddings
+
+    def probabilities(self, embeddings: Tensor) -> list[float]:
+        """Return the probabilities of embeddings [N, E]; see `score`."""
+        logits = embeddings.to(self.weights.device) @ self.weights + self.bias
+        return list(logits.sigmoid().tolist())
 
     def save(self, folder: Path) -> None:
         """Write `classifier.safetensors` and `classifier.json`; an encoder of its own goes with them."""

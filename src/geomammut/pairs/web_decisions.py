@@ -33,6 +33,7 @@ DECISIONS_SCHEMA = pa.schema(
     ]
 )
 _VERDICT = ("stage", "reason", "detail", "duplicate_of")
+_SEEN = ("width", "height", "original_pixels", "aerial_probability", "id")
 _IMAGE = ("part", "jpeg_offset", "jpeg_bytes")
 
 Reasons = Counter[tuple[str, str]]  # (stage, reason) → rows
@@ -65,7 +66,7 @@ def _decided(run: WebRun, plan: Plan, stretch: int) -> pa.Table:
     looked = _looked(run, plan, first, last)
     found = [run.found(step, first, last) for step in reversed(VERDICTS)]
     columns = {name: judged[name] for name in judged.column_names}
-    columns |= {name: _at(rows, looked, name) for name in (*LOOKED_SCHEMA.names[1:], "part")}
+    columns |= {name: _at(rows, looked, name) for name in looked.column_names if name in (*_SEEN, *_IMAGE)}
     for name in _VERDICT:  # the last stage that saw a row has the word
         sources = [source for source in (*found, looked, judged) if source is not None and name in source.column_names]
         columns[name] = pc.coalesce(*(_at(rows, source, name) for source in sources))

@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache, partial
 from pathlib import Path
 from threading import BoundedSemaphore, Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import daft
 import numpy as np
@@ -19,10 +19,14 @@ from PIL import Image
 from geomammut.files import content_id
 from geomammut.pairs.web_stages.alt_text import clean_alt_text, language_of
 from geomammut.pairs.web_stages.dropped import Dropped
+from geomammut.pairs.web_stages.embeddings import packed
 from geomammut.pairs.web_stages.fetch import Fetcher
 from geomammut.pairs.web_stages.fetched import Answer, FetchedStore
 from geomammut.pairs.web_stages.image import read_image
 from geomammut.pairs.web_stages.inputs import read_input_image
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 DECODERS = 4  # images decoded at a time, in each process: each may take 200 MB
 
@@ -39,7 +43,7 @@ _LOOKED = pa.struct(
         ("id", pa.string()),
     ]
 )
-_JUDGED = pa.struct([("aerial_probability", pa.float64()), *_LEFT])
+_JUDGED = pa.struct([("aerial_probability", pa.float64()), ("embedding", pa.binary()), *_LEFT])
 
 
 def _type(struct: pa.StructType) -> DataType:
@@ -195,7 +199,7 @@ def close_fetcher(store: Path) -> None:
 
 
 def classified(looked: daft.DataFrame, classifier: str) -> daft.DataFrame:
-    """Add `aerial_probability` to those that have a `jpeg`, and drop those that the classifier thinks are none."""
+    """Add `aerial_probability` and `embedding` to those with a `jpeg`, and drop those that seem not from above."""
 
     @daft.func.batch(return_dtype=_type(_JUDGED), unnest=True, use_process=False)
     def judge(jpeg: daft.Series, stage: daft.Series, reason: daft.Series, detail: daft.Series) -> pa.StructArray:
@@ -207,29 +211,49 @@ def classified(looked: daft.DataFrame, classifier: str) -> daft.DataFrame:
         left = [
             pc.coalesce(old.cast(pa.string()), judged.field(name)) for old, (name, _) in zip(before, _LEFT, strict=True)
         ]
-        return pa.StructArray.from_arrays([judged.field("aerial_probability"), *left], fields=list(_JUDGED))
+        found_columns = [judged.field("aerial_probability"), judged.field("embedding")]
+        return pa.StructArray.from_arrays([*found_columns, *left], fields=list(_JUDGED))
 
     others = [name for name in looked.column_names if name not in dict(_LEFT)]
     return looked.select(*others, judge(*map(col, ("jpeg", "stage", "reason", "detail"))))
 
 
 def _judged(jpegs: Sequence[bytes], classifier: str) -> list[dict[str, Any]]:
-    score, threshold = image_judge(classifier)
+    if not jpegs:
+        return []
+    judge = image_judge(classifier)
+    embeddings = judge.embed(jpegs)
     found: list[dict[str, Any]] = []
-    for exact in score(jpegs):
+    for exact, embedding in zip(judge.probabilities(embeddings), packed(embeddings.cpu()), strict=True):
         probability = round(exact, 4)  # the rest depends on which images are scored together
-        dropped = Dropped("not from above", f"probability {probability:.3f}, kept from {threshold:.3f}")
-        left = {} if probability >= threshold else _left("classifier", dropped)
-        found.append({"aerial_probability": probability, **left})
+        dropped = Dropped("not from above", f"probability {probability:.3f}, kept from {judge.threshold:.3f}")
+        left = {} if probability >= judge.threshold else _left("classifier", dropped)
+        found.append({"aerial_probability": probability, "embedding": embedding, **left})
     return found
 
 
-@cache
-def image_judge(classifier: str) -> tuple[Callable[[Sequence[bytes]], list[float]], float]:
-    """Return what gives the probabilities that encoded images were taken from above, and the least one kept.
+class ImageJudge(Protocol):
+    """What tells images from above from others.
 
-    Args:
-        classifier: A folder of `geomammut web train-classifier`, or a model, which is asked zero-shot.
+    Attributes:
+        threshold: Least probability that is kept.
+    """
+
+    @property
+    def threshold(self) -> float: ...
+
+    def embed(self, jpegs: Sequence[bytes], /) -> "Tensor":
+        """Return the embeddings [N, E] of encoded images."""
+        ...
+
+    def probabilities(self, embeddings: "Tensor", /) -> list[float]:
+        """Return for embeddings [N, E] the probabilities, 0..1, that the images were taken from above."""
+        ...
+
+
+@cache
+def image_judge(classifier: str) -> ImageJudge:
+    """Load a folder of `geomammut web train-classifier`, or a model, which is asked zero-shot.
 
     Raises:
         UserError: It is neither.
@@ -237,8 +261,7 @@ def image_judge(classifier: str) -> tuple[Callable[[Sequence[bytes]], list[float
     if (Path(classifier) / "classifier.json").exists():
         from geomammut.model.aerial_classifier import load_classifier  # noqa: PLC0415  (torch, if asked for)
 
-        trained = load_classifier(classifier)
-        return trained.score, trained.threshold
-    from geomammut.pairs.web_stages import zero_shot  # noqa: PLC0415  (torch, for those who ask for it)
+        return load_classifier(classifier)
+    from geomammut.pairs.web_stages.zero_shot import ZeroShotJudge  # noqa: PLC0415  (torch, for those who ask for it)
 
-    return zero_shot.aerial_probability(classifier), zero_shot.KEPT_PROBABILITY
+    return ZeroShotJudge(classifier)

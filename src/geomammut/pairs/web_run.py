@@ -56,6 +56,7 @@ LOOKED_SCHEMA = pa.schema(
         ("original_pixels", pa.int64()),
         ("fingerprint", pa.binary()),
         ("aerial_probability", pa.float64()),
+        ("embedding", pa.binary()),  # see `packed`; null without a classifier
         ("id", pa.string()),
         ("preference", pa.int64()),  # of two copies, that with the smaller is kept
         ("jpeg_offset", pa.int64()),  # in the part's file of images
@@ -177,8 +178,8 @@ class WebRun:
         Args:
             plan: See `plan`.
             step: One of VERDICTS.
-            find: Takes `row`, `fingerprint` and `preference` (of two copies, that with the smaller is kept), and
-                gives `row` and, if it likes, `duplicate_of` and `detail`.
+            find: Takes `row`, `fingerprint`, `embedding` and `preference` (of two copies, that with the smaller is
+                kept), and gives `row` and, if it likes, `duplicate_of` and `detail`.
             stage: For the funnel.
             reason: Likewise.
         """
@@ -187,7 +188,8 @@ class WebRun:
         parts = [str(self._run.path / _part(each.number) / ROWS) for each in plan.partitions]
         if not parts:
             return
-        left = daft.read_parquet(parts).where(col("stage").is_null()).select("row", "fingerprint", "preference")
+        left = daft.read_parquet(parts).where(col("stage").is_null())
+        left = left.select("row", "fingerprint", "embedding", "preference")
         for before in VERDICTS[: VERDICTS.index(step)]:
             if self._run.has(_verdicts(before)):
                 gone = daft.read_parquet(str(self._run.path / _verdicts(before))).select("row")
@@ -334,8 +336,9 @@ def _write_part(looked: daft.DataFrame, out: Path) -> None:
                 .append_column("preference", _preference(table))
             )
     rows = pa.concat_tables(tables) if tables else LOOKED_SCHEMA.empty_table()
-    if "aerial_probability" not in rows.column_names:
-        rows = rows.append_column("aerial_probability", pa.nulls(len(rows), pa.float64()))
+    for name in ("aerial_probability", "embedding"):  # without a classifier there are none
+        if name not in rows.column_names:
+            rows = rows.append_column(name, pa.nulls(len(rows), LOOKED_SCHEMA.field(name).type))
     pq.write_table(_as(rows, LOOKED_SCHEMA).sort_by("row"), out / ROWS)
 
 

@@ -102,7 +102,7 @@ def _of_view(
     waves = np.sign(waves) * np.sqrt(np.abs(waves))  # else one strong edge is all that counts
     keys = []
     for number in numbers:
-        hashes = [_nearest_axes(waves @ rotation) for rotation in _rotations(number, waves.shape[1])]
+        hashes = [nearest_axes(waves @ rotation) for rotation in _rotations(number, waves.shape[1])]
         # Of each hash the nearest axis; when probing, of one of them the next.
         for changed in range(-1, HASHES if probing else 0):
             key = np.full(len(waves), number, np.int64)
@@ -112,7 +112,7 @@ def _of_view(
     return np.tile(picture, len(keys)), np.concatenate(keys), np.tile(sketch, len(keys))
 
 
-def _nearest_axes(waves: NDArray[np.float64]) -> NDArray[np.int64]:
+def nearest_axes(waves: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return [2, n]: the axis nearest to each of the waves [n, axes], and the next; a number for each of its ends."""
     picture, length = np.arange(len(waves)), np.abs(waves)
     nearest = length.argmax(axis=1)

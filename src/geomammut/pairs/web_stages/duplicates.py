@@ -1,11 +1,12 @@
 """Near-duplicates among pictures, and between them and known ones, as Daft programs.
 
-Pictures meet in the buckets of their bands (`bands`): a join on equal keys, no comparison of all with all. In a
-bucket, each is compared with the NEIGHBOURS next to it in the order of sketches, so that a bucket of a million
-blank skies costs no more for each than a small one. Those that meet are compared for good by `likeness`.
+Pictures meet in the buckets of their bands (`bands`, and `embedding_bands` where a model embedded them): a join on
+equal keys, no comparison of all with all. In a bucket, each is compared with the NEIGHBOURS next to it in the order
+of sketches, so that a bucket of a million blank skies costs no more for each than a small one. Those that meet are
+compared for good by `likeness`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import daft
@@ -15,7 +16,8 @@ import pyarrow.compute as pc
 from daft import DataType, col, lit
 from numpy.typing import NDArray
 
-from geomammut.pairs.web_stages.bands import BANDS, bands
+from geomammut.pairs.web_stages.bands import BANDS, Bands, bands
+from geomammut.pairs.web_stages.embeddings import EMBEDDING_BANDS, Embeddings, centre, embedding_bands, unpacked
 from geomammut.pairs.web_stages.fingerprints import fingerprint, thumbnails
 from geomammut.pairs.web_stages.likeness import likeness
 
@@ -47,6 +49,9 @@ class Search:
 
 
 DUPLICATES = Search()
+# Runways of one airfield look the same to a model and nearly the same in detail: what only a model brought together
+# must be more alike.
+EMBEDDED = Search(likeness=0.9, bands=EMBEDDING_BANDS, sketches_apart=9)
 
 _ENTRY = pa.struct([("key", pa.int64()), ("sketch", pa.int64())])
 _PAIR = pa.struct([("first", pa.int64()), ("second", pa.int64())])
@@ -58,15 +63,17 @@ def near_duplicates(pictures: daft.DataFrame) -> daft.DataFrame:
     Rows are taken from the best to the worst; a row goes if it is like one that was kept before.
 
     Args:
-        pictures: `row`, `fingerprint`, and `preference`: smaller is better; of equals, the smaller row.
+        pictures: `row`, `fingerprint`, and `preference`: smaller is better; of equals, the smaller row; and if a
+            model embedded them, `embedding` (see `packed`), null where it did not.
 
     Returns:
         `row` and `duplicate_of`, the best row it repeats among those kept, in the order of the rows.
     """
-    row, duplicate_of, crowd = _repeats(pictures)
+    middle = centre(pictures) if "embedding" in pictures.column_names else None
+    row, duplicate_of, crowd = _repeats(pictures, middle)
     # Of a crowd of copies, more than are compared with each other, several are kept: these are compared again.
     while len(crowd) > 1:
-        again, of, _ = _repeats(pictures.where(col("row").is_in(crowd.tolist())))
+        again, of, _ = _repeats(pictures.where(col("row").is_in(crowd.tolist())), middle)
         row, duplicate_of = np.concatenate([row, again]), np.concatenate([duplicate_of, of])
         crowd = np.setdiff1d(crowd, again) if len(again) else again
     found = pa.table({"row": row, "duplicate_of": _followed(row, duplicate_of)})
@@ -87,7 +94,7 @@ def near_known(pictures: daft.DataFrame, known: daft.DataFrame, search: Search =
     """
     numbered = known.select(col("number").alias("row"), "fingerprint")
     met = [
-        _across(_entries(pictures, numbers), _entries(numbered, numbers, search.probing), search.sketches_apart)
+        _across(_entries(pictures, numbers), _entries(numbered, numbers, search.probing), search)
         for numbers in _passes(pictures, search.bands)
     ]
     pairs = _together(met).join(pictures.select(col("row").alias("first"), "fingerprint"), on="first")
@@ -100,9 +107,13 @@ def near_known(pictures: daft.DataFrame, known: daft.DataFrame, search: Search =
     return daft.from_arrow(best.rename_columns(["row", "number", "likeness"]))
 
 
-def _repeats(pictures: daft.DataFrame) -> tuple[Integers, Integers, Integers]:
+def _repeats(pictures: daft.DataFrame, middle: Embeddings | None) -> tuple[Integers, Integers, Integers]:
     """Return the rows that repeat a better one, and which; and those kept that are like as many as are compared."""
-    met = [_within(_entries(pictures, numbers)) for numbers in _passes(pictures, DUPLICATES.bands)]
+    met = [_within(_entries(pictures, numbers), DUPLICATES) for numbers in _passes(pictures, DUPLICATES.bands)]
+    if middle is not None:
+        embedded = pictures.where(col("embedding").not_null())
+        for numbers in _passes(embedded, EMBEDDED.bands):
+            met.append(_within(_embedding_entries(embedded, numbers, middle), EMBEDDED))
     firsts, seconds = (
         pictures.select(
             col("row").alias(place), col("fingerprint").alias(f"{place}_print"), col("preference").alias(f"{place}_is")
@@ -129,13 +140,29 @@ def _passes(pictures: daft.DataFrame, count: int) -> Iterator[range]:
 def _entries(pictures: daft.DataFrame, numbers: range, probing: bool = False) -> daft.DataFrame:
     """Return `row`, `key` and `sketch` of all bands of these numbers."""
 
-    @daft.func.batch(return_dtype=DataType.list(DataType.from_arrow_type(_ENTRY)), use_process=False, batch_size=1024)
-    def keys(prints: daft.Series) -> pa.ListArray:
-        found = bands(thumbnails(prints.to_arrow().to_pylist())[0], numbers, probing=probing)
-        entries = pa.StructArray.from_arrays([pa.array(found.key), pa.array(found.sketch)], fields=list(_ENTRY))
-        return _listed(found.picture, entries, len(prints))
+    def of(prints: Sequence[bytes]) -> Bands:
+        return bands(thumbnails(prints)[0], numbers, probing=probing)
 
-    entries = pictures.select("row", keys(col("fingerprint")).alias("band")).explode("band")
+    return _keyed(pictures, "fingerprint", of)
+
+
+def _embedding_entries(pictures: daft.DataFrame, numbers: range, middle: Embeddings) -> daft.DataFrame:
+    """Return the same of the embeddings, none of which may be null."""
+
+    def of(embeddings: Sequence[bytes]) -> Bands:
+        return embedding_bands(unpacked(embeddings), middle, numbers)
+
+    return _keyed(pictures, "embedding", of)
+
+
+def _keyed(pictures: daft.DataFrame, column: str, of: Callable[[Sequence[bytes]], Bands]) -> daft.DataFrame:
+    @daft.func.batch(return_dtype=DataType.list(DataType.from_arrow_type(_ENTRY)), use_process=False, batch_size=1024)
+    def keys(values: daft.Series) -> pa.ListArray:
+        found = of(values.to_arrow().to_pylist())
+        entries = pa.StructArray.from_arrays([pa.array(found.key), pa.array(found.sketch)], fields=list(_ENTRY))
+        return _listed(found.picture, entries, len(values))
+
+    entries = pictures.select("row", keys(col(column)).alias("band")).explode("band")
     return entries.select("row", col("band")["key"].alias("key"), col("band")["sketch"].alias("sketch"))
 
 
@@ -145,8 +172,8 @@ def _listed(place: Integers, values: pa.Array, count: int) -> pa.ListArray:
     return pa.ListArray.from_arrays(pa.array(offsets), values)
 
 
-def _within(entries: daft.DataFrame) -> daft.DataFrame:
-    """Return the pairs of rows that meet: `first`, the smaller, and `second`."""
+def _within(entries: daft.DataFrame, search: Search) -> daft.DataFrame:
+    """Return the pairs of rows that meet: `first`, the smaller, `second`, and how alike they must be: `least`."""
 
     @daft.func.batch(return_dtype=DataType.list(DataType.from_arrow_type(_PAIR)), use_process=False, batch_size=4096)
     def meet(rows: daft.Series, sketches: daft.Series) -> pa.ListArray:
@@ -157,17 +184,18 @@ def _within(entries: daft.DataFrame) -> daft.DataFrame:
         met = []
         for step in range(1, NEIGHBOURS + 1):
             near = (bucket[step:] == bucket[:-step]) & (row[step:] != row[:-step])
-            near &= np.bitwise_count(sketch[step:] ^ sketch[:-step]) <= DUPLICATES.sketches_apart
+            near &= np.bitwise_count(sketch[step:] ^ sketch[:-step]) <= search.sketches_apart
             left, right = row[:-step][near], row[step:][near]
             met.append(np.stack([bucket[:-step][near], np.minimum(left, right), np.maximum(left, right)]))
         return _pairs(np.concatenate(met, axis=1), len(rows))
 
     buckets = entries.groupby("key").agg(col("row").list_agg(), col("sketch").list_agg(), col("key").count().alias("n"))
-    return _exploded(buckets.where(col("n") > lit(1)).select(meet(col("row"), col("sketch")).alias("pair")))
+    pairs = buckets.where(col("n") > lit(1)).select(meet(col("row"), col("sketch")).alias("pair"))
+    return _exploded(pairs).with_column("least", lit(search.likeness))
 
 
-def _across(entries: daft.DataFrame, known: daft.DataFrame, apart: int) -> daft.DataFrame:
-    """Return the pairs that meet of a row, `first`, and of a known one, `second`."""
+def _across(entries: daft.DataFrame, known: daft.DataFrame, search: Search) -> daft.DataFrame:
+    """Return the pairs that meet of a row, `first`, and of a known one, `second`; and `least`, as `_within` does."""
 
     @daft.func.batch(return_dtype=DataType.list(DataType.from_arrow_type(_PAIR)), use_process=False, batch_size=4096)
     def meet(rows: daft.Series, sketches: daft.Series, sides: daft.Series) -> pa.ListArray:
@@ -181,7 +209,7 @@ def _across(entries: daft.DataFrame, known: daft.DataFrame, apart: int) -> daft.
         for step in range(-NEIGHBOURS, NEIGHBOURS):
             other = told[(place + step).clip(0, len(told) - 1)]
             near = (place + step >= 0) & (place + step < len(told)) & (bucket[other] == bucket[asked])
-            near &= np.bitwise_count(sketch[other] ^ sketch[asked]) <= apart
+            near &= np.bitwise_count(sketch[other] ^ sketch[asked]) <= search.sketches_apart
             met.append(np.stack([bucket[asked][near], row[asked][near], row[other][near]]))
         return _pairs(np.concatenate(met, axis=1), len(rows))
 
@@ -190,7 +218,8 @@ def _across(entries: daft.DataFrame, known: daft.DataFrame, apart: int) -> daft.
     lists = [col(name).cast(DataType.int64()).list_agg().alias(name) for name in ("row", "sketch", "side")]
     buckets = both.groupby("key").agg(*lists, col("side").min().alias("low"), col("side").max().alias("high"))
     shared = buckets.where((col("low") == lit(0)) & (col("high") == lit(1)))
-    return _exploded(shared.select(meet(col("row"), col("sketch"), col("side")).alias("pair")))
+    pairs = shared.select(meet(col("row"), col("sketch"), col("side")).alias("pair"))
+    return _exploded(pairs).with_column("least", lit(search.likeness))
 
 
 def _flat(lists: daft.Series) -> tuple[Integers, Integers]:
@@ -213,15 +242,15 @@ def _exploded(buckets: daft.DataFrame) -> daft.DataFrame:
 
 
 def _together(met: list[daft.DataFrame]) -> daft.DataFrame:
-    """Run the passes one after the other, and return their different pairs."""
+    """Run the passes one after the other, and return their different pairs, each with the `least` it met with."""
     pairs = met[0].collect()
     for each in met[1:]:
         pairs = pairs.concat(each.collect())
-    return pairs.distinct()
+    return pairs.groupby("first", "second").agg(col("least").min())
 
 
 def _alike(pairs: daft.DataFrame, search: Search) -> daft.DataFrame:
-    """Add `likeness` of `fingerprint` and `other`, and keep the pairs with enough of it."""
+    """Add `likeness` of `fingerprint` and `other`, and keep the pairs that have the `least` that is enough."""
 
     @daft.func.batch(return_dtype=DataType.float32(), use_process=False, batch_size=2048)
     def compare(prints: daft.Series, others: daft.Series) -> pa.Array:
@@ -229,7 +258,7 @@ def _alike(pairs: daft.DataFrame, search: Search) -> daft.DataFrame:
         return pa.array(likeness(first, second, thorough=search.thorough))
 
     compared = pairs.with_column("likeness", compare(col("fingerprint"), col("other")))
-    return compared.where(col("likeness") >= lit(search.likeness))
+    return compared.where(col("likeness") >= col("least"))
 
 
 def _kept_best(first: Integers, second: Integers, first_is: Integers, second_is: Integers) -> tuple[Integers, Integers]:

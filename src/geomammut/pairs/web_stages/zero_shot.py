@@ -1,9 +1,11 @@
 """An optional look at the images: a vision-language model is asked whether each was taken from above."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from geomammut.pictures import open_picture
 
@@ -30,33 +32,44 @@ GROUND_PROMPTS = (
 KEPT_PROBABILITY = 0.5
 BATCH = 64
 
-AerialProbability = Callable[[Sequence[bytes]], list[float]]
 
-
-def aerial_probability(model_name: str) -> AerialProbability:
-    """Return a function that gives, for encoded images, the probability that each was taken from above.
+class ZeroShotJudge:
+    """A model that is asked whether images were taken from above.
 
     Each side's prompts are averaged into one text embedding; the probability is the softmax of the image's
     two cosines under the model's own scale.
 
-    Raises:
-        UserError: No such model.
+    Attributes:
+        threshold: Least probability that is kept.
     """
-    from geomammut.model.load import load_model  # noqa: PLC0415  (pairs knows no model unless asked to)
 
-    model = load_model(model_name)
+    threshold = KEPT_PROBABILITY
 
     @torch.inference_mode()
-    def score(jpegs: Sequence[bytes]) -> list[float]:
-        probabilities: list[float] = []
+    def __init__(self, model_name: str) -> None:
+        """Load the model.
+
+        Raises:
+            UserError: No such model.
+        """
+        from geomammut.model.load import load_model  # noqa: PLC0415  (pairs knows no model unless asked to)
+
+        self._model = load_model(model_name)
+        prompts = [self._model.encode_text(side).mean(dim=0) for side in (AERIAL_PROMPTS, GROUND_PROMPTS)]
+        self._sides = F.normalize(torch.stack(prompts), dim=1)
+
+    @torch.inference_mode()
+    def embed(self, jpegs: Sequence[bytes]) -> Tensor:
+        """Return the embeddings [N, E] of encoded images."""
+        found = []
         for start in range(0, len(jpegs), BATCH):
             images = [open_picture(io.BytesIO(jpeg)) for jpeg in jpegs[start : start + BATCH]]
-            pixels = torch.stack([model.preprocess(image) for image in images])
-            embeddings = model.encode_image(pixels.to(model.device))
-            probabilities += (model.logit_scale * embeddings @ sides.T).softmax(dim=1)[:, 0].tolist()
-        return probabilities
+            pixels = torch.stack([self._model.preprocess(image) for image in images])
+            found.append(self._model.encode_image(pixels.to(self._model.device)))
+        return torch.cat(found)
 
-    with torch.inference_mode():
-        prompts = [model.encode_text(side).mean(dim=0) for side in (AERIAL_PROMPTS, GROUND_PROMPTS)]
-        sides = torch.nn.functional.normalize(torch.stack(prompts), dim=1)
-    return score
+    @torch.inference_mode()
+    def probabilities(self, embeddings: Tensor) -> list[float]:
+        """Return the probability, 0..1, of each of the embeddings [N, E]."""
+        scores = self._model.logit_scale * embeddings @ self._sides.T
+        return list(scores.softmax(dim=1)[:, 0].tolist())
