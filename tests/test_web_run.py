@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import daft
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -153,6 +155,40 @@ def test_partitions_change_no_byte(made: Path, table: Path, tmp_path: Path, monk
     monkeypatch.setattr(web_run, "STRETCH", 16)
     monkeypatch.setattr(web_run, "_URLS", 30)
     assert same(made, pairs_web([table], tmp_path / "pairs", partition=7))
+
+
+def test_words_judged_before_a_run_was_stopped_are_not_judged_again(
+    web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from geomammut.pairs import web_run
+    from geomammut.pairs.web_stages import inputs
+
+    (tmp_path / "tables").mkdir()
+    for number in (1, 4, 7):
+        address = f"http://{web.address}/{number}.jpg"
+        (tmp_path / "tables" / f"{number}.csv").write_text(f"url,alt\n{address},Aerial view of place {number}\n")
+    read: list[str] = []
+    numbered, write = inputs._numbered, web_run._write_words
+
+    def told(source: inputs.Source, *rest: Any) -> Any:
+        read.append(Path(source.path).name)
+        return numbered(source, *rest)
+
+    def stopped(words: daft.DataFrame, partition: int, out: Path) -> None:
+        write(words, partition, out)
+        if read[-1] == "7.csv":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(inputs, "_numbered", told)
+    expected = pairs_web([tmp_path / "tables"], tmp_path / "whole")
+    monkeypatch.setattr(web_run, "_FILES_A_STEP", 1)
+    monkeypatch.setattr(web_run, "_write_words", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        pairs_web([tmp_path / "tables"], tmp_path / "pairs")
+    monkeypatch.setattr(web_run, "_write_words", write)
+    read.clear()
+    assert same(expected, pairs_web([tmp_path / "tables"], tmp_path / "pairs"))
+    assert read == ["7.csv"]
 
 
 def test_ray_changes_no_byte(made: Path, table: Path, tmp_path: Path) -> None:

@@ -49,6 +49,9 @@ class RunFolder:
         final = self.path / step
         partial = final.with_name(f".{final.name}.{os.getpid()}")
         partial.parent.mkdir(parents=True, exist_ok=True)
+        if partial.is_dir():  # of a run that was stopped; in a container, the next one often has the same number
+            shutil.rmtree(partial)
+        partial.unlink(missing_ok=True)
         yield partial
         partial.replace(final)
 

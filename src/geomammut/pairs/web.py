@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import daft
+
 from geomammut import __version__
 from geomammut.errors import UserError
 from geomammut.files import content_id, whole_folder
@@ -28,7 +30,7 @@ from geomammut.pairs.web_programs import cleaned, close_fetcher, image_judge
 from geomammut.pairs.web_recaption import recaptioned
 from geomammut.pairs.web_run import Plan, WebRun
 from geomammut.pairs.web_stages.duplicates import near_duplicates
-from geomammut.pairs.web_stages.inputs import read_web_inputs, sources
+from geomammut.pairs.web_stages.inputs import read_sources, sources
 from geomammut.pairs.web_stages.leakage import copies_of, leaks
 from geomammut.pairs.web_stages.text import RULES, text_stage
 from geomammut.pairs.web_stages.text_classifier import WEIGHTS, load_text_classifier
@@ -72,7 +74,7 @@ def pairs_web(
     Args:
         inputs: Tables (Parquet, CSV, TSV, JSONL) with a url and an alt-text column, WebDataset shards, Common Crawl
             WARC files, folders of these or of images, glob patterns; paths or addresses. A url is http(s), or
-            a path relative to the table's folder that stays inside it. See `read_web_inputs`.
+            a path relative to the table's folder that stays inside it. See `sources`.
         out: Folder of the pair set (DESIGN §4), with `decisions.parquet`: for every row of the input, the
             stage that dropped it and why, or its pair's id.
         url_column: Name of the tables' url column, where it is none of the usual.
@@ -131,12 +133,12 @@ def pairs_web(
         text_judge = None if text_classifier is None else load_text_classifier(text_classifier)
         guarded = benchmarks_list() if leakage_guard else []
         run_on(ray)
-        rows = read_web_inputs(inputs, url_column, text_column)
+        found = sources(inputs, url_column, text_column)
         folder = RunFolder(
             out,
             {
                 "geomammut": __version__,
-                "inputs": [[source.kind, file_state(source.path), source.images] for source in sources(inputs)],
+                "inputs": [[source.kind, file_state(source.path), source.images] for source in found],
                 "columns": [url_column, text_column],
                 "rules": content_id(RULES.read_bytes()),
                 "text_classifier": None if text_classifier is None else file_state(Path(text_classifier) / WEIGHTS),
@@ -146,8 +148,12 @@ def pairs_web(
                 "partition": partition,
             },
         )
+
+        def words(files: range) -> daft.DataFrame:
+            return cleaned(text_stage(read_sources(found, files, url_column, text_column), text_judge))
+
         run = WebRun(folder)
-        plan = run.plan(cleaned(text_stage(rows, text_judge)), partition)
+        plan = run.plan(words, len(found), partition)
         run.find_repeats(plan)
         answers = out.with_name(f"{out.name}.fetched")
         stack.callback(close_fetcher, answers)

@@ -1,4 +1,4 @@
-"""The steps of `pairs web`, each done once: words judged, images looked at by partition, copies and leaks found.
+"""The steps of `pairs web`, each done once: words judged by input files, images looked at by partition, copies found.
 
 Nothing here holds the table: rows are judged and decided in stretches, candidates are worked on in partitions,
 and both are files of the run folder.
@@ -6,8 +6,9 @@ and both are files of the run folder.
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import daft
 import numpy as np
@@ -27,6 +28,8 @@ from geomammut.pairs.web_stages.records import IMAGE
 from geomammut.progress import progress_bar
 
 STRETCH = 2**17  # rows whose words are in memory at a time
+WORDS_STEPS = 64  # into which the input files are divided, at most
+_FILES_A_STEP = 16  # at least: they are read side by side
 _URLS = 2**21  # compared at a time
 _ROWS_A_TASK = 512  # of a partition, on a cluster
 
@@ -79,9 +82,10 @@ VERDICTS = ("repeats", "duplicates", "copies", "leaks")
 
 @dataclass(frozen=True)
 class Partition:
-    """Candidates that are worked on together: `rows` of them, from row `first` to row `last`."""
+    """Candidates that are worked on together: `rows` of them, in a `file`, from row `first` to row `last`."""
 
     number: int
+    file: str
     rows: int
     first: int
     last: int
@@ -112,18 +116,36 @@ class WebRun:
     def __init__(self, run: RunFolder) -> None:
         self._run = run
 
-    def plan(self, words: daft.DataFrame, partition: int) -> Plan:
-        """Judge the words of all rows (see `judged`), which become stretches and partitions."""
-        if not self._run.has("words"):
-            with self._run.finish("words") as path:
-                _write_words(words, partition, path)
-        read = json.loads((self._run.path / "words" / "plan.json").read_text(encoding="utf-8"))
-        partitions = tuple(Partition(**each) for each in read["partitions"])
-        return Plan(read["rows"], tuple(read["stretches"]), partitions)
+    def plan(self, words: Callable[[range], daft.DataFrame], files: int, partition: int) -> Plan:
+        """Judge the words of all rows, which become stretches and partitions.
+
+        Args:
+            words: Gives the judged rows (JUDGED_SCHEMA, and `image`), in any order, of the input files of some numbers.
+            files: How many there are.
+            partition: Candidates in a partition, at most.
+        """
+        a_step = max(_FILES_A_STEP, -(-files // WORDS_STEPS))
+        rows, stretches, partitions = 0, list[int](), list[Partition]()
+        with progress_bar() as bar:
+            task = bar.add_task("reading texts", total=None)
+            for start in range(0, files, a_step):
+                step = f"words/{start:06d}"
+                if not self._run.has(step):
+                    judged = words(range(start, min(start + a_step, files)))
+                    with self._run.finish(step) as path:
+                        _write_words(judged, partition, path)
+                read = json.loads((self._run.path / step / "plan.json").read_text(encoding="utf-8"))
+                bar.advance(task, read["rows"])
+                rows += read["rows"]
+                stretches += read["stretches"]
+                for each in read["partitions"]:
+                    file = str(self._run.path / step / each.pop("file"))
+                    partitions.append(Partition(len(partitions), file, **each))
+        return Plan(rows, tuple(stretches), tuple(partitions))
 
     def judged(self, stretch: int) -> pa.Table:
         """Return what the words of a stretch came to (JUDGED_SCHEMA), in the order of the rows."""
-        pieces = sorted((self._run.path / "words" / "stretches" / str(stretch)).iterdir())
+        pieces = sorted(self._run.path.glob(f"words/*/stretches/{stretch}/*.parquet"))
         return pa.concat_tables([pq.read_table(piece) for piece in pieces]).sort_by("row")
 
     def find_repeats(self, plan: Plan) -> None:
@@ -131,7 +153,7 @@ class WebRun:
         if self._run.has(_verdicts("repeats")):
             return
         passes = -(-plan.candidates // _URLS)
-        candidates = [str(self._run.path / "words" / _partition_file(each.number)) for each in plan.partitions]
+        candidates = [each.file for each in plan.partitions]
         tables = []
         for number in range(passes):
             asked = daft.read_parquet(candidates).with_column("source", coalesce(col("image")["file"], col("url")))
@@ -154,7 +176,7 @@ class WebRun:
                 bar.advance(task, partition.rows)
 
     def _asked(self, partition: Partition) -> daft.DataFrame:
-        candidates = daft.read_parquet(str(self._run.path / "words" / _partition_file(partition.number)))
+        candidates = daft.read_parquet(partition.file)
         repeats = self.found("repeats", partition.first, partition.last)
         if repeats:
             candidates = candidates.where(~col("row").is_in(repeats["row"].to_pylist()))
@@ -219,30 +241,19 @@ def _verdicts(step: str) -> str:
     return f"{step}.parquet"
 
 
-def _partition_file(number: int) -> str:
-    return f"partitions/{number:06d}.parquet"
-
-
 def _write_words(words: daft.DataFrame, partition: int, out: Path) -> None:
     """Write the judged rows by stretch, and those kept by partition."""
     partitions = _PartitionFiles(out, partition)
     stretches = _StretchFiles(out / "stretches")
-    with progress_bar() as bar:
-        task = bar.add_task("reading texts", total=None)
-        for batch in words.to_arrow_iter(results_buffer_size=1):
-            table = pa.Table.from_batches([batch])
-            stretches.add(_as(table, JUDGED_SCHEMA))
-            partitions.add(_as(table.filter(pc.is_null(table["stage"])), CANDIDATE_SCHEMA))
-            bar.advance(task, len(table))
-        stretches.close()
-        partitions.close()
+    for batch in words.to_arrow_iter(results_buffer_size=1):
+        table = pa.Table.from_batches([batch])
+        stretches.add(_as(table, JUDGED_SCHEMA))
+        partitions.add(_as(table.filter(pc.is_null(table["stage"])), CANDIDATE_SCHEMA))
+    stretches.close()
+    partitions.close()
     write_json(
         out / "plan.json",
-        {
-            "rows": stretches.rows,
-            "stretches": sorted(stretches.numbers),
-            "partitions": [asdict(each) for each in partitions.written],
-        },
+        {"rows": stretches.rows, "stretches": sorted(stretches.numbers), "partitions": partitions.written},
     )
 
 
@@ -289,7 +300,7 @@ class _PartitionFiles:
         self._folder, self._most = folder, rows
         (folder / "partitions").mkdir(parents=True)
         self._held = CANDIDATE_SCHEMA.empty_table()
-        self.written: list[Partition] = []
+        self.written: list[dict[str, Any]] = []  # what their `Partition`s say, the file relative to the folder
 
     def add(self, rows: pa.Table) -> None:
         self._held = pa.concat_tables([self._held, rows])
@@ -303,9 +314,10 @@ class _PartitionFiles:
 
     def _write(self, rows: pa.Table) -> None:
         rows = rows.sort_by("row")
-        number = len(self.written)
-        pq.write_table(rows, self._folder / _partition_file(number), compression="zstd")
-        self.written.append(Partition(number, len(rows), rows["row"][0].as_py(), rows["row"][-1].as_py()))
+        file = f"partitions/{len(self.written):06d}.parquet"
+        pq.write_table(rows, self._folder / file, compression="zstd")
+        first, last = rows["row"][0].as_py(), rows["row"][-1].as_py()
+        self.written.append({"file": file, "rows": len(rows), "first": first, "last": last})
 
 
 def _repeats(candidates: daft.DataFrame) -> daft.DataFrame:

@@ -24,8 +24,8 @@ Embeddings = NDArray[np.float64]  # [n, E], of unit length
 
 def packed(embeddings: ArrayLike) -> list[bytes | None]:
     """Return embeddings [n, E] as they are stored: of unit length, float16; None for one that is not finite."""
-    exact = np.asarray(embeddings, np.float64)
-    finite = np.isfinite(exact).all(axis=1)
+    exact: Embeddings = np.asarray(embeddings, np.float64)
+    finite = np.asarray(np.isfinite(exact).all(axis=1))
     exact = np.where(finite[:, None], exact, 0)
     unit = exact / np.maximum(np.linalg.norm(exact, axis=1, keepdims=True), 1e-12)
     return [each.tobytes() if good else None for each, good in zip(unit.astype("<f2"), finite, strict=True)]

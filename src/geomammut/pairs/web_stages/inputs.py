@@ -60,7 +60,15 @@ class Source:
 def read_web_inputs(
     inputs: Sequence[str | Path], url_column: str | None = None, text_column: str | None = None
 ) -> daft.DataFrame:
-    """Read inputs of any kind as one stream of rows.
+    """Read inputs of any kind as one stream of rows: `read_sources` of all `sources`."""
+    found = sources(inputs, url_column, text_column)
+    return read_sources(found, range(len(found)), url_column, text_column)
+
+
+def sources(
+    inputs: Sequence[str | Path], url_column: str | None = None, text_column: str | None = None
+) -> list[Source]:
+    """Return what the inputs name, in their order; what is named twice, once.
 
     Args:
         inputs: Tables (Parquet, CSV, TSV, JSONL; the text ones also .gz, .zst, .bz2), WebDataset shards (.tar),
@@ -69,34 +77,38 @@ def read_web_inputs(
         url_column: Its name; by default the first of URL_COLUMNS that a table has.
         text_column: Likewise, of ALT_TEXT_COLUMNS.
 
-    Returns:
-        A lazy frame, read without holding it, in any order. Columns: `row` (int64: ROWS_A_FILE times the file's
-        number among `sources(inputs)`, plus the place in it), `url`, `alt_text`, `image` (IMAGE, for
-        `read_input_image`; null where the url must be fetched), `unreadable` (why this is no record; url and
-        alt-text are null then).
-
     Raises:
         UserError: An input is missing or of no known kind, or the first file of one cannot be read or lacks
-            a column. What is found broken later is `unreadable`.
+            a column.
     """
     groups = [_sources(str(given)) for given in inputs]
     found = _distinct(groups)
     rows = [_has_rows(group[0], url_column, text_column) for group in groups]
     if len(found) == 1 and not any(rows):
         raise UserError(f"{found[0].path} has no rows; give a table with at least one url")
+    return found
+
+
+def read_sources(
+    found: Sequence[Source], numbers: range, url_column: str | None = None, text_column: str | None = None
+) -> daft.DataFrame:
+    """Read the files of these numbers among those found as one stream of rows.
+
+    Args:
+        found: What `sources` found, all of it: the files' numbers are part of the rows'.
+        numbers: Which to read.
+        url_column: As given to `sources`.
+        text_column: Likewise.
+
+    Returns:
+        A lazy frame, read without holding it, in any order. Columns: `row` (int64: ROWS_A_FILE times the file's
+        number, plus the place in it), `url`, `alt_text`, `image` (IMAGE, for `read_input_image`; null where the url
+        must be fetched), `unreadable` (why this is no record; url and alt-text are null then).
+    """
     generators = (
-        partial(_numbered, source, number * ROWS_A_FILE, url_column, text_column) for number, source in enumerate(found)
+        partial(_numbered, found[number], number * ROWS_A_FILE, url_column, text_column) for number in numbers
     )
     return read_generator(generators, daft.Schema.from_pyarrow_schema(ROWS_SCHEMA))
-
-
-def sources(inputs: Sequence[str | Path]) -> list[Source]:
-    """Return what the inputs name, in their order; what is named twice, once.
-
-    Raises:
-        UserError: An input is missing or of no known kind.
-    """
-    return _distinct([_sources(str(given)) for given in inputs])
 
 
 def _distinct(groups: Sequence[Sequence[Source]]) -> list[Source]:
