@@ -34,37 +34,42 @@ def write_polygons(mask: Path, scores: Callable[[int, int], NDArray[np.floating]
         out: The GeoJSON file.
     """
     with rasterio.open(mask) as classes:
-        areas = [
-            (Polygon(geometry["coordinates"][0], geometry["coordinates"][1:]), int(value))
-            for geometry, value in features.shapes(rasterio.band(classes, 1))
-            if value != NODATA_CLASS
-        ]
-        to_pixels = ~classes.transform
-        polygons = shapely.transform(
-            np.array([polygon for polygon, _ in areas], dtype=object),
-            lambda xy: np.rint(_apply(to_pixels, xy)),
-        )
+        polygons, values = _areas(classes)
         means = _mean_scores(scores, polygons, classes.height, classes.width)
-        simple = shapely.coverage_simplify(polygons, _TOLERANCE) if len(polygons) else polygons
         to_earth = Transformer.from_crs(classes.crs, "EPSG:4326", always_xy=True)
         to_ground = classes.transform
+    # The steps of all borders take most of the memory: of each polygon there is never more than what is needed.
+    simple = shapely.coverage_simplify(polygons, _TOLERANCE) if len(polygons) else polygons
+    del polygons
 
     def placed(xy: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.column_stack(to_earth.transform(*_apply(to_ground, xy).T)).round(8)
 
-    turned = shapely.orient_polygons(shapely.transform(simple, placed))
     earth = Geod(ellps="WGS84")
     with whole_file(out) as partial, partial.open("w", encoding="utf-8") as written:
         written.write('{"type": "FeatureCollection", "features": [')
-        for number, (polygon, (_, value), mean) in enumerate(zip(turned, areas, means, strict=True)):
-            area, _ = earth.geometry_area_perimeter(polygon)
-            properties = {"class": names[value - 1], "area_m2": round(area, 2), "mean_score": round(mean, 4)}
+        for number, (area, value, mean) in enumerate(zip(simple, values, means, strict=True)):
+            polygon = shapely.orient_polygons(shapely.transform(area, placed))
+            area_m2, _ = earth.geometry_area_perimeter(polygon)
+            properties = {"class": names[value - 1], "area_m2": round(area_m2, 2), "mean_score": round(mean, 4)}
             written.write(
                 (",\n" if number else "\n")
                 + f'{{"type": "Feature", "properties": {json.dumps(properties, ensure_ascii=False)}, '
                 + f'"geometry": {shapely.to_geojson(polygon)}}}'
             )
         written.write("\n]}\n")
+
+
+def _areas(classes: rasterio.DatasetReader) -> tuple[NDArray[np.object_], list[int]]:
+    """Return the connected areas of a class raster as polygons in pixels, and their classes."""
+    to_pixels = ~classes.transform
+    polygons, values = [], []
+    for geometry, value in features.shapes(rasterio.band(classes, 1)):
+        if value != NODATA_CLASS:
+            area = Polygon(geometry["coordinates"][0], geometry["coordinates"][1:])
+            polygons.append(shapely.transform(area, lambda xy: np.rint(_apply(to_pixels, xy))))
+            values.append(int(value))
+    return np.array(polygons, dtype=object), values
 
 
 def _apply(transform: Affine, xy: NDArray[np.float64]) -> NDArray[np.float64]:
