@@ -12,7 +12,7 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rio_tiler.errors import RioTilerError
 from rio_tiler.io import Reader
-from rio_tiler.models import ImageData
+from rio_tiler.utils import render
 
 from geomammut.errors import UserError
 from geomammut.imagery.datasets import open_dataset
@@ -56,11 +56,10 @@ class Imagery:
         pixels, valid = self._read((left, top - side, left + side, top), TILE, TILE)
         if not valid.any():
             return None
-        whole = bool(valid.all())
-        image = ImageData(np.ma.MaskedArray(pixels.transpose(2, 0, 1), mask=np.broadcast_to(~valid, (3, TILE, TILE))))
-        if whole:
-            return image.render(add_mask=False, img_format="JPEG", quality=85), "image/jpeg"
-        return image.render(img_format="PNG", zlevel=1), "image/png"
+        planes = pixels.transpose(2, 0, 1)
+        if valid.all():
+            return render(planes, img_format="JPEG", quality=85), "image/jpeg"
+        return render(planes, mask=valid.astype(np.uint8) * 255, img_format="PNG", zlevel=1), "image/png"
 
     def area(self, box: Bounds, gsd_m: float) -> tuple[Pixels, NDArray[np.bool_], Bounds]:
         """Read an area at a resolution on the ground.
@@ -103,7 +102,7 @@ class Imagery:
             except (RasterioError, RioTilerError):
                 continue  # a raster that is gone leaves a gap
             new = known & ~valid
-            pixels[new] = more[new]
+            np.copyto(pixels, more, where=new[..., None])
             valid |= known
             if valid.all():
                 break
