@@ -191,7 +191,7 @@ def test_unusable_inputs_end_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "t.json").write_text('[\n{"url": 1}\n]')
     (tmp_path / "none").mkdir()
     assert "no inputs" in complaint()
-    assert "t.csv has no alt-text column among address, url" in complaint(
+    assert "t.csv has no alt-text column among address, url; name one 'alt', or tell it by --text-column" in complaint(
         write_csv(tmp_path / "t.csv", [("a", "b")], ("address", "url"))
     )
     assert "no input at" in complaint(tmp_path / "absent.csv")

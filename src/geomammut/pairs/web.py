@@ -170,7 +170,11 @@ def pairs_web(
         about = _About(
             inputs=[str(each) if is_address(str(each)) else Path(each).name for each in inputs],
             stages=[stage for stage in STAGES if asked.get(stage, True)],
-            judges={what: str(name) for what, name in given.items() if name is not None},
+            judges={
+                what: Path(name).name if Path(name).exists() else str(name)
+                for what, name in given.items()
+                if name is not None
+            },
             guarded=[each.name for each in guarded],
             recaptioner=recaptioner,
         )

@@ -209,7 +209,10 @@ def _has_rows(source: Source, url_column: str | None, text_column: str | None) -
     except READ_ERRORS as error:
         problems = [_first_line(error)]
     if problems and all(problems):
-        raise UserError(f"{source.path} cannot be read ({problems[0]}); is it whole and of the format its name says?")
+        advice = "check the address and the network; " if is_address(source.path) else ""
+        raise UserError(
+            f"{source.path} cannot be read ({problems[0]}); {advice}is it whole and of the format its name says?"
+        )
     return bool(problems)
 
 

@@ -74,4 +74,5 @@ def column(columns: list[str], what: str, usual: tuple[str, ...], given: str | N
     for name in usual:
         if name in by_lower:
             return by_lower[name]
-    raise NoColumnError(f"no {what} column among {', '.join(columns)}; name one {usual[0]!r}")
+    option = "--url-column" if what == "url" else "--text-column"
+    raise NoColumnError(f"no {what} column among {', '.join(columns)}; name one {usual[0]!r}, or tell it by {option}")
