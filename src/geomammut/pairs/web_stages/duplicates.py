@@ -51,7 +51,7 @@ class Search:
 DUPLICATES = Search()
 # Runways of one airfield look the same to a model and nearly the same in detail: what only a model brought together
 # must be more alike.
-EMBEDDED = Search(likeness=0.9, bands=EMBEDDING_BANDS, sketches_apart=9)
+EMBEDDED = Search(likeness=0.95, bands=EMBEDDING_BANDS, sketches_apart=9)
 
 _ENTRY = pa.struct([("key", pa.int64()), ("sketch", pa.int64())])
 _PAIR = pa.struct([("first", pa.int64()), ("second", pa.int64())])
