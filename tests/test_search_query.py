@@ -53,10 +53,12 @@ def test_words_less_other_words(archive: Path, tmp_path: Path) -> None:
     assert colours(archive, found(archive, out, "yellow", "--not", "green", "-k", "12"))[6:] == [red] * 6
 
 
-def test_limits_within_which_nothing_lies(archive: Path, tmp_path: Path) -> None:
+def test_limits_within_which_nothing_lies(archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert found(archive, tmp_path / "hits.geojson", "red", "--bbox", "1,1,2,2") == []
+    assert capsys.readouterr().err == "nothing lies within these limits\n"
     assert cli.main(["search", str(archive), "red", "--since", "2021", "-o", str(tmp_path / "hits.html")]) == 0
     assert "nothing found" in (tmp_path / "hits.html").read_text()
+    assert "says when" in capsys.readouterr().err
 
 
 def test_a_chip_finds_itself(archive: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from geomammut.evaluation.embeddings import encode_texts
 from geomammut.evaluation.prompts import TEMPLATES
 from geomammut.model.interface import VisionLanguageModel
 from geomammut.pictures import UNREADABLE, open_picture
+from geomammut.progress import console
 from geomammut.search.archive import Archive, Filter
 from geomammut.search.hits import KINDS, write_hits
 
@@ -79,6 +80,10 @@ def search(
     hits = archive.search(query, k, where)
     asked = [*texts, *([f"like {Path(image).name}"] if image else []), *(f"not {each}" for each in without)]
     write_hits(hits, archive, ", ".join(asked), out)
+    if not hits:
+        dated = any(each.acquired for each in archive.info.sources)
+        why = "" if dated or not (since or until) else ": no raster of this index says when it was acquired"
+        console.print(f"nothing lies within these limits{why}", soft_wrap=True)
     return out
 
 
