@@ -1,7 +1,6 @@
 """Blocks of chips read and embedded, by this process, by others on this machine, or on Ray."""
 
 import json
-import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from geomammut.imagery.grid import ChipBlock
 from geomammut.imagery.reading import Pixels
 from geomammut.model.interface import VisionLanguageModel
 from geomammut.model.load import load_model
-from geomammut.pairs.daft_runner import run_on, steadily
+from geomammut.pairs.daft_runner import steadily
 from geomammut.search.blocks import THUMBNAIL_QUALITY, Work
 
 _THUMBNAIL_PX = 224  # the side of a chip's small JPEG, at most
@@ -71,12 +70,8 @@ def embed(
         plans: Which they are of.
         model: As `load_model` takes it; it runs on a GPU where there is one.
         workers: Processes that read and embed, each with a model of its own; 1 for this one, without Ray.
-        ray: Where they are; see `run_on`.
+        ray: Where they are, as `run_on` was told.
     """
-    with warnings.catch_warnings():
-        # Ray starts programs of its own, which know nothing of the table that is open here.
-        warnings.filterwarnings("ignore", "lancedb fork support", RuntimeWarning)
-        run_on(ray)
     on_gpu = ray is not None and torch.cuda.is_available()
     if workers > 1 or ray is not None:
         embedder = daft.cls(_Embedder, use_process=True, max_concurrency=workers, gpus=1 / workers if on_gpu else 0)

@@ -1,6 +1,7 @@
 """`geomammut index`: imagery becomes an archive that can be searched."""
 
 import time
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from geomammut.errors import UserError
 from geomammut.files import whole_file, write_json
 from geomammut.imagery.sources import open_sources
 from geomammut.model.load import load_model
+from geomammut.pairs.daft_runner import run_on
 from geomammut.progress import console, progress_bar
 from geomammut.search.archive import INDEX, UNFINISHED, IndexInfo, read_info, sample_path
 from geomammut.search.blocks import Work, plans_of, told_apart, works_of
@@ -72,6 +74,10 @@ def index(
         raise UserError(f"{out} is there already and is no index; give another --out")
     sources = told_apart(open_sources(imagery))
     plans = plans_of(sources, size=size, gsd_m=gsd, stride=stride or size)
+    with warnings.catch_warnings():
+        # Ray starts programs of its own, which are not lancedb's concern.
+        warnings.filterwarnings("ignore", "lancedb fork support", RuntimeWarning)
+        run_on(ray)
     loaded = load_model(model)
     info = IndexInfo(
         geomammut=__version__,
