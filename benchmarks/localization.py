@@ -46,6 +46,7 @@ from geomammut.training.trainer import train
 
 HERE = Path(__file__).resolve().parent.parent
 SEEDS = (0, 1, 2)
+ROUNDS = 2  # at most, on the demo's places
 WINDOWS: tuple[int | tuple[int, ...], ...] = (0, 1, 2, 3, (0, 1, 2))
 SHOWN_WINDOW = 1  # of which the rounds' teachers make their maps
 
@@ -149,7 +150,12 @@ def measure_demo(folder: Path, made: Path, seed: int) -> tuple[dict[str, Confusi
         HERE / "src" / "geomammut" / "demo" / "localize.toml",
         rounds,
         resume=True,
-        overrides=[f"start_from={made}/model", f"pairs={made}/pairs/train", f"heldout={made}/pairs/heldout"],
+        overrides=[
+            f"start_from={made}/model",
+            f"pairs={made}/pairs/train",
+            f"heldout={made}/pairs/heldout",
+            f"rounds={ROUNDS}",
+        ],
         seed=seed,
     )
     held_out = made / "place" / "heldout"
