@@ -1,5 +1,6 @@
 """The verb `segment`: an image divided into classes named by words."""
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ PROBABILITY_STEP, NO_PROBABILITY = 0.004, 255
 
 
 def segment(
-    model: str,
+    model: str | os.PathLike[str] | VisionLanguageModel,
     image: Path,
     classes: str,
     out: Path,
@@ -45,7 +46,7 @@ def segment(
     """Divide an image into classes named by words. A killed run goes on when it is called again.
 
     Args:
-        model: What `load_model` takes.
+        model: What `load_model` takes, or what it returned.
         image: A picture, or a raster of any size; held in memory a strip at a time.
         classes: Names divided by commas, synonyms by bars: "building|house roofs, road, water, background". A
             pixel goes to the class that scores highest there; a class's score at a patch is that of the best of
@@ -66,7 +67,8 @@ def segment(
         UserError: No two classes, no such image or model, or polygons wanted of an image without a CRS.
     """
     out = Path(out)
-    parse_classes(classes)
+    prompts = parse_classes(classes)
+    names = list(prompts)
     check_output(out, (".tif", ".tiff"), window)
     if probabilities is not None:
         check_output(Path(probabilities), (".tif", ".tiff"), window)
@@ -75,32 +77,7 @@ def segment(
     with opened(Path(image)) as raster:
         if geojson is not None and raster.crs is None:
             raise UserError(f"{image} has no CRS, so its polygons have no place; leave out --geojson")
-    return segment_with(
-        load_model(model),
-        image,
-        classes,
-        out,
-        geojson=geojson,
-        probabilities=probabilities,
-        picture=picture,
-        window=window,
-    )
-
-
-def segment_with(
-    model: VisionLanguageModel,
-    image: Path,
-    classes: str,
-    out: Path,
-    *,
-    geojson: Path | None = None,
-    probabilities: Path | None = None,
-    picture: Path | None = None,
-    window: Window = 1,
-) -> Path:
-    """Do what `segment` does, with a model that is loaded already."""
-    prompts = parse_classes(classes)
-    names = list(prompts)
+    loaded = load_model(model) if isinstance(model, str | os.PathLike) else model
     layers = {"class": ("uint8", 1)}
     if geojson is not None:
         layers["score"] = ("int16", 1)
@@ -112,12 +89,12 @@ def segment_with(
         if geojson is not None:
             kept["score"] = np.round(scores.max(0).clip(-1, 1) / SCORE_STEP)[None]
         if probabilities is not None:
-            shares = torch.from_numpy(scores).mul(model.logit_scale).softmax(0).numpy()
+            shares = torch.from_numpy(scores).mul(loaded.logit_scale).softmax(0).numpy()
             kept["probability"] = np.where(valid, np.round(shares / PROBABILITY_STEP), NO_PROBABILITY)
         return kept
 
-    texts = name_embeddings(model, list(prompts.values()), [DEFAULT_TEMPLATE])
-    with opened(Path(image)) as raster, scored(model, raster, texts, window, out, layers, keep) as rows:
+    texts = name_embeddings(loaded, list(prompts.values()), [DEFAULT_TEMPLATE])
+    with opened(Path(image)) as raster, scored(loaded, raster, texts, window, out, layers, keep) as rows:
         mask = rows.folder / "class.tif"
         colours = {NODATA_CLASS: (0, 0, 0, 0), **class_colours(len(names))}
         tags = {f"CLASS_{index}": name for index, name in enumerate(names, start=1)}

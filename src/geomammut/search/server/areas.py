@@ -15,7 +15,7 @@ from rio_tiler.utils import render
 from geomammut.errors import UserError
 from geomammut.localization.heatmaps import heat_colours
 from geomammut.localization.legend import class_colours, parse_classes
-from geomammut.localization.segments import segment_with
+from geomammut.localization.segments import segment
 from geomammut.model.interface import VisionLanguageModel
 from geomammut.model.score_maps import score_maps
 from geomammut.search.server.tiles import Bounds, Imagery
@@ -65,7 +65,7 @@ def masks(model: VisionLanguageModel, imagery: Imagery, classes: str, box: Bound
     with tempfile.TemporaryDirectory(prefix="geomammut-") as scratch:
         area, mask, polygons = (Path(scratch, name) for name in ("area.tif", "mask.tif", "mask.geojson"))
         _write_area(area, pixels, valid, bounds)
-        segment_with(model, area, classes, mask, geojson=polygons)
+        segment(model, area, classes, mask, geojson=polygons)
         collection = json.loads(polygons.read_text(encoding="utf-8"))
         colours = class_colours(len(names)).values()
         collection["classes"] = [
