@@ -1,15 +1,12 @@
 """Near-duplicates and leaks: copies are found however they were changed, and strangers are left alone."""
 
 import io
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import daft
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -99,6 +96,7 @@ def prints(originals: list[Image.Image]) -> list[bytes]:
 
 
 def test_copies_are_found_however_they_were_changed(originals: list[Image.Image], prints: list[bytes]) -> None:
+    originals, prints = originals[:12], prints[:12]
     copies = [fingerprint(change(image)) for change in CHANGES.values() for image in originals]
     found = repeats([*prints, *copies], [*[0] * len(prints), *[1] * len(copies)])
     assert [row for row in found if row < len(prints)] == []  # strangers are left alone
@@ -211,29 +209,6 @@ def test_the_order_and_the_passes_change_nothing(prints: list[bytes], monkeypatc
     assert near_duplicates(rows.sort("row", desc=True)).to_pydict() == expected
 
 
-ON_RAY = """
-import sys, daft
-from geomammut.pairs.daft_runner import run_on
-from geomammut.pairs.web_stages.duplicates import near_duplicates
-run_on("local")
-near_duplicates(daft.read_parquet(sys.argv[1])).write_parquet(sys.argv[2])
-"""
-
-
-def test_ray_finds_the_same(prints: list[bytes], tmp_path: Path) -> None:
-    pytest.importorskip("ray")
-    random = np.random.default_rng(0)
-    copies = [strongly_cropped(seed) for seed in range(24)]
-    embeddings = packed(np.tile(random.normal(size=(24, 48)), (2, 1)))
-    rows = pictures([*prints, *copies], None, embeddings)
-    pq.write_table(rows.to_arrow(), tmp_path / "rows.parquet")
-    words = [sys.executable, "-c", ON_RAY, str(tmp_path / "rows.parquet"), str(tmp_path / "found")]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    found = pq.read_table(tmp_path / "found").sort_by("row").to_pydict()
-    assert found == near_duplicates(rows).to_pydict()
-
-
 def test_bands_of_a_picture_do_not_depend_on_the_others(prints: list[bytes]) -> None:
     grey, _ = thumbnails(prints)
     together, alone = bands(grey), bands(grey[3:4])
@@ -276,14 +251,14 @@ def write_images(folder: Path, seeds: range) -> Path:
 
 
 def test_planted_leaks_are_all_dropped_and_named(home: Path, tmp_path: Path) -> None:
-    benchmarks_add(write_images(tmp_path / "rs", range(20)))
+    benchmarks_add(write_images(tmp_path / "rs", range(8)))
     benchmarks_add(write_images(tmp_path / "other", range(100, 110)), name="second")
-    leaked = [change(scene(seed, 224)) for change in CHANGES.values() for seed in range(20)]
+    leaked = [change(scene(seed, 224)) for change in CHANGES.values() for seed in range(8)]
     rows = pictures([fingerprint(image) for image in [*leaked, scene(103), scene(500), scene(501)]])
     found = leaks(rows).to_pydict()
     assert found["row"] == [*range(len(leaked)), len(leaked)]
     assert found["benchmark"] == [*["rs"] * len(leaked), "second"]
-    names = [f"deep/{seed}.png" for _ in CHANGES for seed in range(20)]
+    names = [f"deep/{seed}.png" for _ in CHANGES for seed in range(8)]
     assert found["benchmark_image"] == [*names, "deep/103.png"]
     assert found["detail"][-1] == "second: deep/103.png"
 

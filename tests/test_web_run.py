@@ -18,6 +18,7 @@ from typing import Any
 
 import daft
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -28,8 +29,11 @@ from geomammut.pairs.benchmark_register import benchmarks_add
 from geomammut.pairs.pair_set import PairSet
 from geomammut.pairs.web import pairs_web
 from geomammut.pairs.web_stages.addresses import ALLOWED_VARIABLE
+from geomammut.pairs.web_stages.duplicates import near_duplicates
+from geomammut.pairs.web_stages.embeddings import packed
+from geomammut.pairs.web_stages.fingerprints import fingerprint
 
-PICTURES = 90  # of which every tenth is none
+PICTURES = 60  # of which every tenth is none
 
 
 def picture(seed: int) -> bytes:
@@ -113,7 +117,11 @@ def made(web: Web, table: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 def start(table: Path, out: Path, *words: str) -> "subprocess.Popen[str]":
     program = "import sys; from geomammut.cli import main; sys.exit(main())"
-    command = [sys.executable, "-c", program, "pairs", "web", str(table), "-o", str(out), *words]
+    return started(program, "pairs", "web", str(table), "-o", str(out), *words)
+
+
+def started(program: str, *words: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", program, *words]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
@@ -133,7 +141,7 @@ def same(one: Path, other: Path) -> bool:
 
 def test_every_row_is_accounted_for(made: Path) -> None:
     decisions = pq.read_table(made / "decisions.parquet").to_pylist()
-    assert [row["row"] for row in decisions] == list(range(PICTURES + 23 + 10))
+    assert [row["row"] for row in decisions] == list(range(PICTURES + 15 + 7))
     assert all((row["id"] is None) != (row["stage"] is None) for row in decisions)
     assert [row["id"] for row in decisions if row["id"]] == PairSet(made).ids
     steps = json.loads((made / "funnel.json").read_text())["steps"]
@@ -144,9 +152,9 @@ def test_every_row_is_accounted_for(made: Path) -> None:
     assert {step["step"]: sum(step["dropped"].values()) for step in steps if step["dropped"]} == {
         stage: count for stage, count in stages.items() if stage
     }
-    assert stages["text"] == 23
-    assert Counter(row["reason"] for row in decisions)["repeated url"] == 10
-    assert stages["duplicates"] > 40
+    assert stages["text"] == 15
+    assert Counter(row["reason"] for row in decisions)["repeated url"] == 7
+    assert stages["duplicates"] > 25
 
 
 def test_partitions_change_no_byte(made: Path, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +162,7 @@ def test_partitions_change_no_byte(made: Path, table: Path, tmp_path: Path, monk
 
     monkeypatch.setattr(web_run, "STRETCH", 16)
     monkeypatch.setattr(web_run, "_URLS", 30)
-    assert same(made, pairs_web([table], tmp_path / "pairs", partition=7))
+    assert same(made, pairs_web([table], tmp_path / "pairs", partition=30))
 
 
 def test_words_judged_before_a_run_was_stopped_are_not_judged_again(
@@ -191,10 +199,41 @@ def test_words_judged_before_a_run_was_stopped_are_not_judged_again(
     assert read == ["7.csv"]
 
 
-def test_ray_changes_no_byte(made: Path, table: Path, tmp_path: Path) -> None:
+ON_RAY = """
+import sys, daft
+from geomammut.cli import main
+from geomammut.pairs.daft_runner import run_on
+from geomammut.pairs.web_stages.duplicates import near_duplicates
+table, out, rows, found = sys.argv[1:]
+run_on("local")
+near_duplicates(daft.read_parquet(rows)).write_parquet(found)
+sys.exit(main(["pairs", "web", table, "-o", out, "--ray", "local", "--partition", "50"]))
+"""
+
+
+def embedded_copies() -> pa.Table:
+    """Return 20 pictures and as many strong crops of them, each with its picture's embedding."""
+    random = np.random.default_rng(0)
+    patches = random.integers(20, 220, (20, 12, 12, 3), dtype=np.uint8)
+    pictures = [Image.fromarray(each).resize((160, 160), Image.Resampling.BICUBIC) for each in patches]
+    pictures += [image.crop((16, 8, 160, 152)) for image in pictures]
+    embeddings = packed(np.tile(random.normal(size=(20, 48)), (2, 1)))
+    prints = [fingerprint(image) for image in pictures]
+    columns = {"fingerprint": pa.array(prints, pa.binary()), "embedding": pa.array(embeddings, pa.binary())}
+    return pa.table({"row": np.arange(40), **columns, "preference": np.zeros(40, np.int64)})
+
+
+def test_ray_changes_nothing(made: Path, table: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="Ray is not installed; `pip install 'geomammut[ray]'` to run this test")
-    ended_well(start(table, tmp_path / "pairs", "--ray", "local", "--partition", "50"))
+    copies = embedded_copies()
+    pq.write_table(copies, tmp_path / "rows.parquet")
+    rows, found = tmp_path / "rows.parquet", tmp_path / "found"
+    ended_well(started(ON_RAY, str(table), str(tmp_path / "pairs"), str(rows), str(found)))
     assert same(made, tmp_path / "pairs")
+    here = near_duplicates(daft.from_arrow(copies)).to_pydict()
+    assert pq.read_table(found).sort_by("row").to_pydict() == here
+    without = copies.drop_columns(["embedding"])
+    assert len(near_duplicates(daft.from_arrow(without)).to_pydict()["row"]) < len(here["row"])
 
 
 def test_a_killed_run_goes_on_and_no_answered_url_is_asked_again(
@@ -202,7 +241,7 @@ def test_a_killed_run_goes_on_and_no_answered_url_is_asked_again(
 ) -> None:
     web.wait_s = 0.05
     urls = {path for path in web.pictures} | {f"/{number}.jpg" for number in range(0, PICTURES, 10)}
-    for asked in (5, 40, 75):
+    for asked in (5, 40):
         process = start(table, tmp_path / "pairs", "--partition", "20")
         while sum(web.asked[url] for url in urls) < asked:
             assert process.poll() is None, process.communicate()[1]
@@ -214,8 +253,8 @@ def test_a_killed_run_goes_on_and_no_answered_url_is_asked_again(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pairs", "pairs.fetched"]
     once = {url: web.asked[url] for url in urls}
     assert min(once.values()) == 1
-    assert sum(once.values()) <= len(urls) + 3 * 16  # what was on its way when the process died
-    ended_well(start(table, tmp_path / "pairs", "--partition", "30", "--no-leakage-guard"))
+    assert sum(once.values()) <= len(urls) + 2 * 16  # what was on its way when the process died
+    pairs_web([table], tmp_path / "pairs", partition=30, leakage_guard=False)
     assert {url: web.asked[url] for url in urls} == once
 
 
@@ -225,7 +264,7 @@ def test_leaks_of_benchmarks_and_copies_of_other_sets_are_dropped(
     monkeypatch.setenv("GEOMAMMUT_HOME", str(tmp_path / "home"))
     (tmp_path / "benchmark").mkdir()
     for number in (1, 2):
-        (tmp_path / "benchmark" / f"{number}.jpg").write_bytes(web.pictures[f"/{30 * number + 3}.jpg"])
+        (tmp_path / "benchmark" / f"{number}.jpg").write_bytes(web.pictures[f"/{20 * number + 3}.jpg"])
     benchmarks_add(tmp_path / "benchmark", name="small")
     shutil.copytree(made.with_name("pairs.fetched"), tmp_path / "pairs.fetched")
     out = pairs_web([table], tmp_path / "pairs")
