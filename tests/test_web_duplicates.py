@@ -16,6 +16,7 @@ from conftest import draw_scene
 from geomammut.errors import UserError
 from geomammut.files import content_id, write_json
 from geomammut.pairs.benchmark_register import benchmarks_add, benchmarks_list, benchmarks_remove
+from geomammut.pairs.known_pictures import Embedder
 from geomammut.pairs.pair_set import Funnel, Pair, write_pair_set
 from geomammut.pairs.web_stages import duplicates
 from geomammut.pairs.web_stages.bands import bands
@@ -326,17 +327,41 @@ def test_mistakes_in_adding_a_benchmark_are_told(home: Path, tmp_path: Path) -> 
     assert not list(tmp_path.rglob("*.parquet"))
 
 
-def test_copies_of_another_pair_set_are_found_and_its_fingerprints_kept(home: Path, tmp_path: Path) -> None:
+def write_scenes(folder: Path) -> list[str]:
+    """Write a pair set of five scenes, and return their ids."""
     images = {content_id(str(seed)): encoded(scene(seed)) for seed in range(5)}
     pairs = [Pair(id, ("a field",), data, 160, 160, "web") for id, data in images.items()]
-    write_pair_set(tmp_path / "older", pairs, funnel=Funnel(), card="# Older")
+    write_pair_set(folder, pairs, funnel=Funnel(), card="# Older")
+    return list(images)
+
+
+def test_copies_of_another_pair_set_are_found_and_its_fingerprints_kept(home: Path, tmp_path: Path) -> None:
+    ids = write_scenes(tmp_path / "older")
     rows = pictures([fingerprint(jpeg(scene(3))), fingerprint(scene(77))])
     for _ in range(2):
         found = copies_of(rows, [tmp_path / "older"]).to_pydict()
-        assert (found["row"], found["pair_set"], found["id"]) == ([0], ["older"], [list(images)[3]])
+        assert (found["row"], found["pair_set"], found["id"]) == ([0], ["older"], [ids[3]])
         (tmp_path / "older" / "shard-000000.tar").write_bytes(b"")  # not read again
     with pytest.raises(UserError, match="is no pair set"):
         copies_of(rows, [tmp_path])
+
+
+def test_embeddings_find_stronger_crops_of_another_pair_set(home: Path, tmp_path: Path) -> None:
+    ids = write_scenes(tmp_path / "older")
+    seen = np.random.default_rng(0).normal(size=(5, 48))
+    asked: list[int] = []
+
+    def embed(jpegs: Sequence[bytes]) -> list[bytes | None]:
+        asked.append(len(jpegs))
+        return packed(seen)
+
+    rows = pictures([strongly_cropped(seed) for seed in range(5)], None, packed(seen))
+    by_fingerprint = copies_of(rows, [tmp_path / "older"]).to_pydict()
+    for _ in range(2):
+        found = copies_of(rows, [tmp_path / "older"], Embedder("model", embed)).to_pydict()
+        assert found["id"] == [ids[row] for row in found["row"]]
+        assert len(found["row"]) > len(by_fingerprint["row"])
+    assert asked == [5]  # kept
 
 
 def test_a_pair_set_can_be_registered(home: Path, scene_pairs: Path) -> None:

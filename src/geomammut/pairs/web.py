@@ -26,7 +26,7 @@ from geomammut.pairs.run_folder import RunFolder, file_state
 from geomammut.pairs.web_card import card, nothing_left, record, record_captions
 from geomammut.pairs.web_decisions import DECISIONS, Reasons, decide
 from geomammut.pairs.web_explain import explain_row
-from geomammut.pairs.web_programs import cleaned, close_fetcher, image_judge
+from geomammut.pairs.web_programs import cleaned, close_fetcher, embedder, image_judge
 from geomammut.pairs.web_recaption import recaptioned
 from geomammut.pairs.web_run import Plan, WebRun
 from geomammut.pairs.web_stages.duplicates import near_duplicates
@@ -160,7 +160,8 @@ def pairs_web(
         run.look(plan, answers, classifier)
         run.drop(plan, "duplicates", near_duplicates, "duplicates", "near-duplicate")
         if against:
-            copies = partial(copies_of, pair_sets=against)
+            model_too = None if classifier is None else embedder(classifier)
+            copies = partial(copies_of, pair_sets=against, embedder=model_too)
             run.drop(plan, "copies", copies, "duplicates", "near-duplicate in another pair set")
         if leakage_guard:
             run.drop(plan, "leaks", leaks, "leakage", "near-duplicate of a benchmark's image")

@@ -1,5 +1,6 @@
 """The stages of `pairs web` as Daft programs, in this process or on Ray: each only adds columns to its rows."""
 
+import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from geomammut.files import content_id
+from geomammut.pairs.known_pictures import Embedder
+from geomammut.pairs.run_folder import file_state
 from geomammut.pairs.web_stages.alt_text import clean_alt_text, language_of
 from geomammut.pairs.web_stages.dropped import Dropped
 from geomammut.pairs.web_stages.embeddings import packed
@@ -249,6 +252,15 @@ class ImageJudge(Protocol):
     def probabilities(self, embeddings: "Tensor", /) -> list[float]:
         """Return for embeddings [N, E] the probabilities, 0..1, that the images were taken from above."""
         ...
+
+
+def embedder(classifier: str) -> Embedder:
+    """Return the model of a classifier (see `image_judge`) as one that embeds."""
+
+    def embed(jpegs: Sequence[bytes]) -> list[bytes | None]:
+        return packed(image_judge(classifier).embed(jpegs).cpu())
+
+    return Embedder(json.dumps(file_state(classifier)), embed)
 
 
 @cache

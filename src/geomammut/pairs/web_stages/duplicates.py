@@ -84,7 +84,7 @@ def near_known(pictures: daft.DataFrame, known: daft.DataFrame, search: Search =
     """Return the rows that are near-duplicates of known pictures.
 
     Args:
-        pictures: `row` and `fingerprint`.
+        pictures: `row` and `fingerprint`; where both have `embedding`, of one model, these are compared too.
         known: `number`, int64, and `fingerprint`.
         search: How wide.
 
@@ -92,11 +92,17 @@ def near_known(pictures: daft.DataFrame, known: daft.DataFrame, search: Search =
         `row`, `number` of the known picture that it is most like (of equals, the smallest), and `likeness`; in the
         order of the rows.
     """
-    numbered = known.select(col("number").alias("row"), "fingerprint")
+    numbered = known.with_column("row", col("number"))
     met = [
         _across(_entries(pictures, numbers), _entries(numbered, numbers, search.probing), search)
         for numbers in _passes(pictures, search.bands)
     ]
+    embedded = all("embedding" in each.column_names for each in (pictures, known))
+    if embedded and (middle := centre(numbered)) is not None:
+        asked, told = (each.where(col("embedding").not_null()) for each in (pictures, numbered))
+        for numbers in _passes(asked, EMBEDDED.bands):
+            entries = [_embedding_entries(each, numbers, middle) for each in (asked, told)]
+            met.append(_across(entries[0], entries[1], EMBEDDED))
     pairs = _together(met).join(pictures.select(col("row").alias("first"), "fingerprint"), on="first")
     others = known.select(col("number").alias("second"), col("fingerprint").alias("other"))
     alike = _alike(pairs.join(others, on="second"), search).to_arrow().combine_chunks()

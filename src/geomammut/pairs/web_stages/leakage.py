@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from daft import col
 
 from geomammut.pairs.benchmark_register import benchmarks_list
-from geomammut.pairs.known_pictures import file_of, of_pair_set, read_known
+from geomammut.pairs.known_pictures import Embedder, file_of, of_pair_set, read_known
 from geomammut.pairs.web_stages.duplicates import DUPLICATES, Search, near_known
 
 # A leak costs more than a lost picture.
@@ -32,12 +32,13 @@ def leaks(pictures: daft.DataFrame) -> daft.DataFrame:
     return daft.from_arrow(found.rename_columns(["row", "benchmark", "benchmark_image", "detail"]))
 
 
-def copies_of(pictures: daft.DataFrame, pair_sets: Sequence[Path]) -> daft.DataFrame:
+def copies_of(pictures: daft.DataFrame, pair_sets: Sequence[Path], embedder: Embedder | None = None) -> daft.DataFrame:
     """Return the rows that are near-duplicates of images of pair sets.
 
     Args:
-        pictures: `row` and `fingerprint`.
+        pictures: `row` and `fingerprint`; with an embedder also `embedding`, of the same model.
         pair_sets: Their folders.
+        embedder: Embeds the pair sets' images, so that stronger crops are found too.
 
     Returns:
         `row`, `pair_set` (its folder's name), `id` of the pair, and `detail`, the two in one text; in the order of
@@ -47,7 +48,7 @@ def copies_of(pictures: daft.DataFrame, pair_sets: Sequence[Path]) -> daft.DataF
         UserError: One is no pair set.
     """
     names = [Path(folder).resolve().name for folder in pair_sets]
-    found = _found(pictures, [of_pair_set(folder) for folder in pair_sets], names, DUPLICATES)
+    found = _found(pictures, [of_pair_set(folder, embedder) for folder in pair_sets], names, DUPLICATES)
     return daft.from_arrow(found.rename_columns(["row", "pair_set", "id", "detail"]))
 
 
@@ -57,7 +58,7 @@ def _found(pictures: daft.DataFrame, files: Sequence[Path], names: list[str], se
         nothing = pa.array([], pa.string())
         return pa.table({"row": pa.array([], pa.int64()), "of": nothing, "image": nothing, "detail": nothing})
     known = read_known(files)
-    near = near_known(pictures, known.select("number", "fingerprint"), search)
+    near = near_known(pictures, known, search)
     named = near.join(known.select("number", "image"), on="number").select("row", col("number"), "image").to_arrow()
     named = named.combine_chunks().sort_by("row")
     of = pa.array([names[file_of(number)] for number in named["number"].to_pylist()], pa.string())
