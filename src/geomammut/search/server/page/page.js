@@ -22,7 +22,7 @@ const place = makePlace({
   onSimilar: (id) => vote(id, 1),
   onClose: () => choose(""),
 });
-makeSegments({ box: () => state.bbox ?? stage?.view ?? archive.bounds, text: () => state.text, stage: () => stage });
+makeSegments({ box: () => state.bbox ?? stage?.view ?? archive.bounds, text: () => state.text, stage: () => stage, onShow: () => place.turnHeat(false) });
 
 async function start() {
   onToken(askToken);

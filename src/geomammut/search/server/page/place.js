@@ -13,11 +13,12 @@ export function makePlace({ query, stage, onSimilar, onClose }) {
 
   part("similar").addEventListener("click", () => onSimilar(hit.id));
   part("place").querySelector(".close").addEventListener("click", () => onClose());
-  part("heat").addEventListener("click", () => {
-    const on = part("heat").getAttribute("aria-pressed") !== "true";
+  part("heat").addEventListener("click", () => turnHeat(part("heat").getAttribute("aria-pressed") !== "true"));
+
+  function turnHeat(on) {
     part("heat").setAttribute("aria-pressed", String(on));
     showHeat();
-  });
+  }
 
   async function showHeat() {
     asking?.abort();
@@ -44,6 +45,7 @@ export function makePlace({ query, stage, onSimilar, onClose }) {
   }
 
   return {
+    turnHeat,
     show(chosen, rank) {
       hit = chosen;
       part("place").hidden = false;

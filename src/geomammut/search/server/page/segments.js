@@ -5,8 +5,8 @@ import { element, opens } from "/page/results.js";
 
 const part = (id) => document.getElementById(id);
 
-/** Make the panel; `box` gives the area, `text` the query, `stage` the map. */
-export function makeSegments({ box, text, stage }) {
+/** Make the panel; `box` gives the area, `text` the query, `stage` the map; `onShow` is told when classes cover it. */
+export function makeSegments({ box, text, stage, onShow }) {
   let asked = null;
   let geojsonAddress = null;
 
@@ -44,6 +44,7 @@ export function makeSegments({ box, text, stage }) {
       const collection = JSON.parse(await blob.text());
       asked = wanted;
       stage()?.showMasks(coloured(collection));
+      onShow();
       showLegend(collection);
       if (geojsonAddress) URL.revokeObjectURL(geojsonAddress);
       geojsonAddress = URL.createObjectURL(blob);
