@@ -1,11 +1,16 @@
 """A small archive in memory of a raster of coloured squares, and a server of it."""
 
 import io
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 from threading import Thread
 from time import sleep
+from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import rasterio
@@ -114,3 +119,40 @@ def running(app: ASGIApp) -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         server.should_exit = True
         thread.join(10)
+
+
+@dataclass
+class Answered:
+    """An answer of the server."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def problem(self) -> str:
+        """The one line in which a request was refused."""
+        told = self.json
+        assert list(told) == ["error"]
+        assert "\n" not in told["error"]
+        assert "Traceback" not in told["error"]
+        return str(told["error"])
+
+
+def ask(server: str, path: str, body: Any = None, method: str | None = None, **headers: str) -> Answered:
+    """Ask a server; a body that is not bytes goes as JSON."""
+    connection = HTTPConnection(urlsplit(server).netloc, timeout=30)
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    if body is not None and not isinstance(body, bytes):
+        body = json.dumps(body).encode()
+        sent = {"Content-Type": "application/json"} | sent
+    try:
+        connection.request(method or ("GET" if body is None else "POST"), path, body, sent)
+        answer = connection.getresponse()
+        return Answered(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
+    finally:
+        connection.close()
