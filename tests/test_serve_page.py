@@ -177,6 +177,18 @@ def test_the_keyboard_is_enough(page: Page, archive: SquaresArchive) -> None:
         assert unnamed == []
 
 
+def test_on_a_phone_the_map_stays_above_the_places(page: Page, archive: SquaresArchive) -> None:
+    page.set_viewport_size({"width": 390, "height": 700})
+    with served(archive) as address:
+        open_map(page, f"{address}/#q=green")
+        page.locator("#results li:last-child").scroll_into_view_if_needed()
+        box = page.locator("#map").bounding_box()
+        assert box is not None
+        assert (box["y"], box["width"]) == (0, 390)
+        assert box["height"] > 300
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
 def test_a_token_is_asked_for_once(page: Page, archive: SquaresArchive) -> None:
     with served(archive, token=TOKEN) as address:
         page.goto(address)

@@ -38,6 +38,8 @@ async function start() {
   part("model").textContent = `model ${archive.model} · ${archive.gsd_m} m`;
   part("source").append(...archive.sources.map(({ id, name }) => element("option", { value: String(id), holds: name })));
   part("of-source").hidden = archive.sources.length < 2;
+  const dated = archive.sources.some(({ acquired }) => acquired);
+  for (const label of document.querySelectorAll(".dated")) label.hidden = !dated;
   tell("");
   const opened = makeMap(archive, { onChoose: (id) => choose(id, { scroll: true }), onPoint: point, onMove: moved });
   opened.then(
