@@ -45,8 +45,8 @@ def captioned() -> Image.Image:
     return canvas
 
 
-def collage(columns: int, rows: int, colour: str) -> Image.Image:
-    gutter, side = 6, 120
+def collage(columns: int, rows: int, colour: str, gutter: int = 6) -> Image.Image:
+    side = 120
     canvas = Image.new("RGB", (columns * (side + gutter) - gutter, rows * (side + gutter) - gutter), colour)
     for column in range(columns):
         for row in range(rows):
@@ -96,6 +96,8 @@ def drop_reason(image: Image.Image) -> str | None:
         (collage(2, 2, "white"), "collage"),
         (collage(3, 1, "black"), "collage"),
         (collage(2, 1, "white"), "collage"),
+        (collage(2, 2, "white", 0), "collage"),
+        (collage(3, 3, "white", 0), "collage"),
         (chart(), "chart or text"),
         (Image.new("RGB", (200, 200), (30, 60, 90)), "blank"),
     ],

@@ -41,6 +41,11 @@ GUTTER_STEP = 30
 GUTTER_STEP_SHARE = 0.6
 GUTTER_REACH = 5  # pixels
 BLACK_AT_MOST, WHITE_AT_LEAST = 26, 230
+# Or a seam where pictures of one size meet, the sharpest step of all from side to side.
+SEAM_PLACES = 1 / 2, 1 / 3, 2 / 3  # of the height or width
+SEAM_SIDE = 96  # pixels, at least
+SEAM_STEP = 12  # grey levels
+SEAM_STEP_SHARE = 0.3  # of each third of it: a roof's edge is not as long
 
 
 def check_picture(image: Image.Image) -> None:
@@ -50,6 +55,7 @@ def check_picture(image: Image.Image) -> None:
     pixels = np.asarray(small).astype(np.int16)
     check_frame(pixels)
     check_collage(pixels)
+    check_seams(small)
     check_map(_middle(image, SIDE))
     check_watermark(small)
 
@@ -167,6 +173,25 @@ def check_collage(pixels: Pixels) -> None:
             steps = [float((np.abs(turned[other] - colour).max(axis=1) > GUTTER_STEP).mean()) for other in beside]
             if min(steps) >= GUTTER_STEP_SHARE:
                 raise Dropped("collage", f"a line at {line / count:.0%}")
+
+
+def check_seams(image: Image.Image) -> None:
+    """Raise Dropped if pictures of one size seem to meet in a picture, side by side or one above the other."""
+    if min(image.size) < SEAM_SIDE:
+        return
+    grey = np.asarray(image.convert("L")).astype(np.int16)
+    for turned in (grey, grey.T):
+        steps = np.abs(turned[3:] - turned[:-3])  # over three pixels: a seam was blurred when the picture was shrunk
+        strength = np.minimum(steps, 60).mean(axis=1)
+        for place in SEAM_PLACES:
+            first = round(place * len(turned)) - 3
+            seam = first + int(strength[first : first + 4].argmax())
+            if strength[seam] <= max(strength[: seam - 3].max(), strength[seam + 4 :].max()):
+                continue
+            beside = np.maximum(steps[seam - 5 : seam - 2].max(axis=0), steps[seam + 3 : seam + 6].max(axis=0))
+            sharp = steps[seam] > np.maximum(beside, SEAM_STEP)
+            if min(third.mean() for third in np.array_split(sharp, 3)) >= SEAM_STEP_SHARE:
+                raise Dropped("collage", f"a seam at {place:.0%}")
 
 
 def _middle(image: Image.Image, side: int) -> Image.Image:
