@@ -19,6 +19,7 @@ from geomammut import cli
 from geomammut.errors import UserError
 from geomammut.search.archive import Archive, Filter
 from geomammut.search.index import index
+from geomammut.search.server.serve import is_there
 from small_archive import SIDE, Colours, let_any_name_load, watch_writes, write_squares
 
 
@@ -87,6 +88,20 @@ def test_only_what_changed_is_embedded_again(tmp_path: Path, model: Colours) -> 
     assert len(before.search(np.ones(3, np.float32), 48, Filter())) == 48  # who has it open sees it as it was
     index(paths, tmp_path / "new", "colours", size=SIDE)
     same(tmp_path / "index", tmp_path / "new")
+
+
+def test_an_archive_finds_its_rasters_from_any_folder(
+    tmp_path: Path, model: Colours, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_squares(tmp_path / "a.tif", 4, 4)
+    monkeypatch.chdir(tmp_path)
+    index(["a.tif"], Path("index"), "colours", size=SIDE)
+    monkeypatch.chdir("/")
+    (source,) = Archive.open(tmp_path / "index").info.sources
+    assert (source.name, Path(source.dataset)) == ("a.tif", tmp_path / "a.tif")
+    assert is_there(source)
+    (tmp_path / "a.tif").unlink()
+    assert not is_there(source)
 
 
 def test_days_do_not_mix(tmp_path: Path, model: Colours) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from geomammut import __version__
 from geomammut.errors import UserError
 from geomammut.files import whole_file, write_json
+from geomammut.imagery.addresses import is_address
 from geomammut.imagery.sources import open_sources
 from geomammut.model.load import load_model
 from geomammut.pairs.daft_runner import run_on
@@ -72,7 +73,9 @@ def index(
     before = read_info(out)
     if before is None and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is there already and is no index; give another --out")
-    sources = told_apart(open_sources(imagery))
+    # A server in another folder finds them, too.
+    lasting = [each if is_address(str(each)) else Path(each).absolute() for each in imagery]
+    sources = told_apart(open_sources(lasting))
     plans = plans_of(sources, size=size, gsd_m=gsd, stride=stride or size)
     with warnings.catch_warnings():
         # Ray starts programs of its own, which are not lancedb's concern.

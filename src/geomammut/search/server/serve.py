@@ -20,6 +20,8 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from geomammut.errors import UserError
+from geomammut.imagery.addresses import is_address
+from geomammut.imagery.sources import ImagerySource
 from geomammut.localization.rasters import BLOCK_CACHE
 from geomammut.progress import console
 from geomammut.search.archive import Archive
@@ -30,6 +32,7 @@ _CONNECTIONS = 1000
 _REQUEST_SECONDS = 15  # that the head of a request may take to arrive
 _LAST_SECONDS = 10  # for answers that are under way when the server is asked to end
 _MIN_TOKEN = 12
+_GONE = "note: {} of {} rasters are no longer where they were indexed, such as {}: they have no tiles, heat or classes"
 _NO_MAP = "note: the page has no map, for MapLibre is not here; install GeoMaMMUT again where npm can be asked"
 
 
@@ -59,6 +62,9 @@ def serve(
     with console.status("opening the archive and its model"):
         archive = Archive.open(Path(index))
         app = create_app(archive, archive.load_model(model), token)
+    gone = [source for source in archive.info.sources if not is_there(source)]
+    if gone:
+        console.print(_GONE.format(len(gone), len(archive.info.sources), gone[0].name), soft_wrap=True)
     if MAP not in page_files():
         console.print(_NO_MAP, soft_wrap=True)
     with listening(host, port) as listener:
@@ -66,6 +72,11 @@ def serve(
         asks = " (asks for the token)" if token else ""
         console.print(f"{len(archive):,} chips at {address}{asks}; Ctrl-C ends", soft_wrap=True, highlight=False)
         run(app, listener)
+
+
+def is_there(source: ImagerySource) -> bool:
+    """Return whether a raster's file is where it was indexed; of one on the network, or made of several, True."""
+    return is_address(source.dataset) or source.dataset.lstrip().startswith("<") or Path(source.dataset).exists()
 
 
 def run(app: ASGIApp, listener: socket.socket) -> None:
