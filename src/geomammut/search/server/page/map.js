@@ -1,6 +1,7 @@
 // The map: imagery, places found, heat, masks, and the drawing of a box.
 
 const NOTHING = { type: "FeatureCollection", features: [] };
+const SPOT = 12; // pixels: what is smaller on the map is shown as a spot
 
 /** Make the map of an archive; throws where MapLibre or WebGL is missing. */
 export async function makeMap(about, { onChoose, onPoint, onMove }) {
@@ -23,16 +24,19 @@ export async function makeMap(about, { onChoose, onPoint, onMove }) {
   await new Promise((done) => map.once("load", done));
   addImagery(map, about);
   const geojson = (name) => map.addSource(name, { type: "geojson", data: NOTHING, promoteId: "id" });
-  ["masks", "box", "places"].forEach(geojson);
+  ["masks", "box", "places", "spots"].forEach(geojson);
   const lit = ["any", ["boolean", ["feature-state", "pointed"], false], ["boolean", ["feature-state", "chosen"], false]];
   map.addLayer({ id: "masks", type: "fill", source: "masks", paint: { "fill-color": ["get", "colour"], "fill-opacity": 0.6, "fill-antialias": false } });
   map.addLayer({ id: "box", type: "line", source: "box", paint: { "line-color": "#ffffff", "line-width": 2, "line-dasharray": [3, 2] } });
   map.addLayer({ id: "places-casing", type: "line", source: "places", paint: { "line-color": "#14201b", "line-opacity": 0.6, "line-width": ["case", lit, 6, 4] } });
   map.addLayer({ id: "places", type: "line", source: "places", paint: { "line-color": ["case", lit, "#ffffff", "#ffd54a"], "line-width": ["case", lit, 3.5, 2] } });
+  const spots = { "circle-radius": ["case", lit, 7, 5], "circle-color": ["case", lit, "#ffffff", "#ffd54a"], "circle-stroke-color": "#14201b", "circle-stroke-width": 1.5 };
+  map.addLayer({ id: "spots", type: "circle", source: "spots", maxzoom: zoomOf(about.size * about.gsd_m, (south + north) / 2), paint: spots });
   map.addLayer({ id: "places-area", type: "fill", source: "places", paint: { "fill-color": "#000000", "fill-opacity": 0 } });
-  map.on("click", "places-area", (event) => onChoose(event.features[0].id));
-  map.on("mousemove", "places-area", (event) => { map.getCanvas().style.cursor = "pointer"; onPoint(event.features[0].id); });
-  map.on("mouseleave", "places-area", () => { map.getCanvas().style.cursor = ""; onPoint(null); });
+  const hits = ["places-area", "spots"];
+  map.on("click", hits, (event) => onChoose(event.features[0].id));
+  map.on("mousemove", hits, (event) => { map.getCanvas().style.cursor = "pointer"; onPoint(event.features[0].id); });
+  map.on("mouseleave", hits, () => { map.getCanvas().style.cursor = ""; onPoint(null); });
   map.on("moveend", () => onMove(position(map)));
   return new Stage(map);
 }
@@ -47,6 +51,17 @@ function addImagery(map, about) {
   const features = about.sources.slice(0, 2000).map(({ bounds }) => ({ type: "Feature", geometry: ring(bounds), properties: {} }));
   map.addSource("rasters", { type: "geojson", data: { type: "FeatureCollection", features } });
   map.addLayer({ id: "rasters", type: "line", source: "rasters", paint: { "line-color": "#7a857f", "line-opacity": 0.7 } });
+  const middles = about.sources.slice(0, 2000).map(({ bounds }) => point(bounds, {}));
+  const widest = Math.max(...about.sources.map(({ bounds: [, south, , north] }) => (north - south) * 111_000));
+  map.addSource("raster-spots", { type: "geojson", data: { type: "FeatureCollection", features: middles } });
+  const grey = { "circle-radius": 5, "circle-color": "#7a857f", "circle-stroke-color": "#ffffff", "circle-stroke-width": 1 };
+  map.addLayer({ id: "raster-spots", type: "circle", source: "raster-spots", maxzoom: zoomOf(widest, 0), paint: grey });
+}
+
+/** The zoom at which so many metres are as wide as a spot. */
+function zoomOf(metres, latitude) {
+  const around = 40_075_017 * Math.cos((latitude * Math.PI) / 180);
+  return Math.min(24, Math.max(0, Math.log2((SPOT * around) / (512 * metres))));
 }
 
 /** What is on the map. */
@@ -62,17 +77,21 @@ class Stage {
 
   showPlaces(hits) {
     this.#states = {};
-    this.#map.removeFeatureState({ source: "places" });
+    for (const source of ["places", "spots"]) this.#map.removeFeatureState({ source });
     // The first stands on top where places overlap.
     const features = hits.map((hit) => ({ type: "Feature", geometry: hit.footprint, properties: { id: hit.id } })).reverse();
     this.#map.getSource("places").setData({ type: "FeatureCollection", features });
+    const middles = features.map(({ geometry, properties }) => point(boundsOf(geometry), properties));
+    this.#map.getSource("spots").setData({ type: "FeatureCollection", features: middles });
   }
 
   mark(id, state) {
     const before = this.#states[state];
     if (before === id) return;
-    if (before) this.#map.setFeatureState({ source: "places", id: before }, { [state]: false });
-    if (id) this.#map.setFeatureState({ source: "places", id }, { [state]: true });
+    for (const source of ["places", "spots"]) {
+      if (before) this.#map.setFeatureState({ source, id: before }, { [state]: false });
+      if (id) this.#map.setFeatureState({ source, id }, { [state]: true });
+    }
     this.#states[state] = id;
   }
 
@@ -144,6 +163,10 @@ class Stage {
 
 function ring([west, south, east, north]) {
   return { type: "Polygon", coordinates: [[[west, south], [east, south], [east, north], [west, north], [west, south]]] };
+}
+
+function point([west, south, east, north], properties) {
+  return { type: "Feature", geometry: { type: "Point", coordinates: [(west + east) / 2, (south + north) / 2] }, properties };
 }
 
 /** West, south, east, north of a footprint. */
