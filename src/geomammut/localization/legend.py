@@ -30,7 +30,7 @@ def parse_classes(classes: str) -> dict[str, list[str]]:
         parsed[synonyms[0]] = list(BACKGROUND_PROMPTS) if synonyms == [BACKGROUND] else synonyms
     if not 2 <= len(parsed) <= 255:
         raise UserError(
-            f"--classes names {len(parsed)} class; segmenting needs 2 to 255 to choose from, "
+            f"--classes names {len(parsed)}; segmenting needs 2 to 255 classes to choose from, "
             f"of which one may be {BACKGROUND}"
         )
     return parsed
