@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,11 @@ SHARED_DATA = Path(os.environ.get("GEOMAMMUT_SHARED_DATA", Path(__file__).parent
 
 COLOURS = {"red": (200, 40, 40), "green": (40, 160, 60), "blue": (40, 70, 200), "yellow": (220, 200, 40)}
 SHAPES = ("field", "roof", "tank")
+
+
+def pytest_configure() -> None:
+    """A shell that starts the tests in the background lets them, and what they start, ignore Ctrl-C: undo that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")
