@@ -71,7 +71,7 @@ def local_ones_exist(paths: list[str]) -> list[str]:
     """Refuse a local path where nothing is; addresses are asked later."""
     for path in paths:
         if not is_address(path) and not Path(path).exists():
-            raise typer.BadParameter(f"path {path!r} does not exist", param_hint="'--imagery'")
+            raise typer.BadParameter(f"path {path!r} does not exist")
     return paths
 
 
