@@ -1,6 +1,6 @@
 """The study: what each part of the recipe brings, at the size that a machine can train.
 
-    make study                                              # some three hours of 2 CPU cores
+    make study                                              # hours of 2 CPU cores, not run to its end yet
     make study ARGS="--size small --samples 2000000 --side 15360 --places 8"      # a GPU
 
 Places are made, each in a style of its own; the last is never trained on. Every row of recipes/study is trained with
