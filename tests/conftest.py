@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,6 +15,9 @@ from geomammut.files import content_id
 from geomammut.pairs.pair_set import Funnel, Pair, write_pair_set
 from geomammut.pairs.web_stages.addresses import ALLOWED_VARIABLE
 from small_server import small_server
+
+if TYPE_CHECKING:
+    from fake_archive import SquaresArchive
 
 SHARED_DATA = Path(os.environ.get("GEOMAMMUT_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
@@ -49,6 +53,14 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"real data not found at {SHARED_DATA}; set GEOMAMMUT_SHARED_DATA to run this test")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> "SquaresArchive":
+    """An archive of coloured squares."""
+    from fake_archive import SquaresArchive
+
+    return SquaresArchive(tmp_path_factory.mktemp("squares"))
 
 
 def draw_scene(colour: str, shape: str, generator: np.random.Generator, side: int = 32) -> bytes:

@@ -25,11 +25,6 @@ from geomammut.search.server.tiles import TILE, Imagery, mercator
 
 
 @pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> SquaresArchive:
-    return SquaresArchive(tmp_path_factory.mktemp("squares"))
-
-
-@pytest.fixture(scope="module")
 def server(archive: SquaresArchive) -> Iterator[str]:
     with served(archive) as address:
         yield address

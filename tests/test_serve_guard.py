@@ -19,11 +19,6 @@ TOKEN = "correct horse battery"
 
 
 @pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> SquaresArchive:
-    return SquaresArchive(tmp_path_factory.mktemp("squares"))
-
-
-@pytest.fixture(scope="module")
 def server(archive: SquaresArchive) -> Iterator[str]:
     with served(archive) as address:
         yield address

@@ -24,11 +24,6 @@ TOKEN = "correct horse battery"
 
 
 @pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> SquaresArchive:
-    return SquaresArchive(tmp_path_factory.mktemp("squares"))
-
-
-@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("no chromium here to open the page in; apt-get install chromium")

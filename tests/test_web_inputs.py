@@ -15,14 +15,15 @@ import pytest
 
 from geomammut.errors import UserError
 from geomammut.pairs.web_stages.dropped import Dropped
-from geomammut.pairs.web_stages.inputs import ROWS_A_FILE, place_of, read_input_image, read_web_inputs, sources
+from geomammut.pairs.web_stages.inputs import ROWS_A_FILE, place_of, read_input_image, read_sources, sources
 from range_server import range_server
 
 JPEG = b"\xff\xd8\xff\xe0 one picture"
 
 
 def read(*inputs: str | Path, **columns: str) -> list[dict[str, Any]]:
-    return read_web_inputs(inputs, **columns).sort("row").to_pylist()
+    found = sources(inputs, **columns)
+    return read_sources(found, range(len(found)), **columns).sort("row").to_pylist()
 
 
 def pairs_of(rows: list[dict[str, Any]]) -> list[tuple[str | None, str | None]]:
@@ -180,7 +181,7 @@ def test_paths_are_told_from_urls(tmp_path: Path) -> None:
 def test_unusable_inputs_end_in_one_line(tmp_path: Path) -> None:
     def complaint(*inputs: str | Path) -> str:
         with pytest.raises(UserError) as caught:
-            read_web_inputs(inputs)
+            sources(inputs)
         assert "\n" not in str(caught.value)
         return str(caught.value)
 

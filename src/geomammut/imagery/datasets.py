@@ -41,6 +41,11 @@ def open_dataset(
         yield stack.enter_context(_opened(dataset, drivers, overview))
 
 
+def is_virtual(dataset: str) -> bool:
+    """Return whether a dataset is a virtual raster's XML itself, and no address of a file."""
+    return dataset.lstrip().startswith("<")
+
+
 def _opened(dataset: str, drivers: Sequence[str] | None, overview: int | None) -> DatasetReader:
     level = {} if overview is None else {"overview_level": overview}
     for driver in (drivers or (None,))[:-1]:

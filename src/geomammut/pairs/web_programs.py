@@ -57,7 +57,7 @@ def cleaned(rows: daft.DataFrame) -> daft.DataFrame:
     """Add, to rows that went through the text stage (`reason`: null where kept), what the alt-text stage says.
 
     Args:
-        rows: Those of `read_web_inputs`, with the text stage's `keyword`, `text_score` and `reason`.
+        rows: Those of `read_sources`, with the text stage's `keyword`, `text_score` and `reason`.
 
     Returns:
         Those, with `caption`, `language`, and where a stage dropped the row `stage`, `reason` and `detail`.

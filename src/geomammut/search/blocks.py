@@ -13,6 +13,7 @@ from geomammut.errors import UserError
 from geomammut.files import content_id
 from geomammut.imagery.addresses import path_of, plain_address
 from geomammut.imagery.chips import ChipPlan, chips
+from geomammut.imagery.datasets import is_virtual
 from geomammut.imagery.grid import ChipBlock
 from geomammut.imagery.sources import ImagerySource, alike
 
@@ -97,7 +98,7 @@ def _state(source: ImagerySource) -> str:
     """Return what tells whether a raster changed: its address, and the size and time of its files."""
     dataset = source.dataset
     local = Path(dataset)
-    xml = dataset if dataset.lstrip().startswith("<") else ""
+    xml = dataset if is_virtual(dataset) else ""
     states: list[Any] = []
     if not xml and local.is_file():
         states.append(_file_state(local))

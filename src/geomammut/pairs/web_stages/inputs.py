@@ -57,14 +57,6 @@ class Source:
     images: tuple[str, ...] = ()
 
 
-def read_web_inputs(
-    inputs: Sequence[str | Path], url_column: str | None = None, text_column: str | None = None
-) -> daft.DataFrame:
-    """Read inputs of any kind as one stream of rows: `read_sources` of all `sources`."""
-    found = sources(inputs, url_column, text_column)
-    return read_sources(found, range(len(found)), url_column, text_column)
-
-
 def sources(
     inputs: Sequence[str | Path], url_column: str | None = None, text_column: str | None = None
 ) -> list[Source]:

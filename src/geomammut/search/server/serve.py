@@ -21,6 +21,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from geomammut.errors import UserError
 from geomammut.imagery.addresses import is_address
+from geomammut.imagery.datasets import is_virtual
 from geomammut.imagery.sources import ImagerySource
 from geomammut.localization.rasters import BLOCK_CACHE
 from geomammut.progress import console
@@ -76,7 +77,7 @@ def serve(
 
 def is_there(source: ImagerySource) -> bool:
     """Return whether a raster's file is where it was indexed; of one on the network, or made of several, True."""
-    return is_address(source.dataset) or source.dataset.lstrip().startswith("<") or Path(source.dataset).exists()
+    return is_address(source.dataset) or is_virtual(source.dataset) or Path(source.dataset).exists()
 
 
 def run(app: ASGIApp, listener: socket.socket) -> None:
