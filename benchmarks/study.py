@@ -1,12 +1,13 @@
 """The study: what each part of the recipe brings, at the size that a machine can train.
 
-    make study                                              # hours of 2 CPU cores, not run to its end yet
-    make study ARGS="--size small --samples 2000000 --side 15360 --places 8"      # a GPU
+    make study                                                                   # hours of 2 CPU cores
+    make study ARGS="--data DATA"                             # and the row `rsicd`, and four real benchmarks
+    make study ARGS="--size small --samples 2000000 --side 15360 --places 8"     # a GPU
 
 Places are made, each in a style of its own; the last is never trained on. Every row of recipes/study is trained with
 the same number of samples, for each seed, and measured; tables and a figure go into docs/results.md and
-docs/images/study.svg. Whatever stands under --out is not made again, so that a study that was killed goes on.
-Another setting wants another --out.
+docs/images/study.svg. Whatever stands under --out is not made again, so that a study that was killed goes on, and
+seeds, rows and benchmarks can be added to one that ended. Another budget, writer or other places want another --out.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 ROWS = ROOT / "recipes" / "study"
 LADDER = ("web", "landmarks", "curriculum", "mix")  # told first; the other rows are the curriculum but for one thing
+ADDABLE = ("out", "rows", "results", "seeds", "data")  # to a study that was made
 # Gamma and gain of red, green and blue: as it is, dry, hazy; and dusk, which is the unseen place's alone.
 STYLES = (
     ((1.0, 1.0), (1.0, 1.0), (1.0, 1.0)),
@@ -31,7 +33,7 @@ STYLES = (
 
 def main() -> None:
     options = parsed()
-    settings = {k: str(v) for k, v in vars(options).items() if k not in ("out", "rows", "results", "seeds")}
+    settings = {k: str(v) for k, v in vars(options).items() if k not in ADDABLE}
     kept = options.out / "study.json"
     if kept.exists() and json.loads(kept.read_text(encoding="utf-8")) != settings:
         raise SystemExit(f"error: {options.out} holds a study of other settings ({kept}); choose another --out")
@@ -58,7 +60,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--places", type=int, default=2, help="to train on; one more is only measured on")
     parser.add_argument("--side", type=int, default=5760, help="of a place, metres: a multiple of 480")
-    parser.add_argument("--data", type=Path, help="folder with rsicd/, ucm/, eurosat/, as in recipes/suite_small.toml")
+    parser.add_argument("--data", type=Path, help="folder with rsicd/, ucm/, eurosat/, dubai/, as in recipes/suite_small.toml")
     parser.add_argument("--writer", choices=["google", "openai"], help="who writes the captions of the row `written`")
     parser.add_argument("--writer-model")
     parser.add_argument("--rows", nargs="+", help="only these")
@@ -286,6 +288,11 @@ def measure(options: argparse.Namespace, model: Path, results: Path) -> None:
         )
         for pack in ("ucm", "eurosat"):
             result(pack, lambda out, pack=pack: eval_classification(name, options.data / pack, out))
+        dubai, classes = options.data / "dubai", ROOT / "recipes" / "dubai_classes.json"
+        result(
+            "dubai",
+            lambda out: eval_segmentation(name, dubai / "images", out, masks=dubai / "masks", classes=classes),
+        )
 
 
 if __name__ == "__main__":

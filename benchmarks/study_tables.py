@@ -16,6 +16,7 @@ COLUMNS = {
     "rsicd": ("mR", "RSICD val, mR"),
     "ucm": ("top1", "UC Merced, top-1"),
     "eurosat": ("top1", "EuroSAT, top-1"),
+    "dubai": ("miou", "Dubai, mIoU"),
 }
 # What is claimed: the first row is better than the second, by this column.
 CLAIMS = (
