@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image, ImageDraw
 
 from geomammut.files import content_id
@@ -26,7 +27,9 @@ SHAPES = ("field", "roof", "tank")
 
 
 def pytest_configure() -> None:
-    """A shell that starts the tests in the background lets them, and what they start, ignore Ctrl-C: undo that."""
+    """A busy machine fails no property, and a shell that starts the tests in the background no test of Ctrl-C."""
+    settings.register_profile("house", deadline=None)
+    settings.load_profile("house")
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -54,7 +54,7 @@ def step(
     rows = ranks.rows(len(CAPTIONS))
     own = slice(rows.start, rows.stop)
     sources = ["a" if len(caption) > 2 else "b" for caption in CAPTIONS]
-    batch = Batch(images, CAPTIONS, [[]] * len(CAPTIONS), sources).rows(own)
+    batch = Batch(images, CAPTIONS, [[each] for each in CAPTIONS], [[]] * len(CAPTIONS), sources).rows(own)
     plan = Recipe.model_validate(
         {
             "pairs": {"a": "a", "b": "b"},

@@ -100,7 +100,7 @@ wide_things = st.one_of(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.lists(st.one_of(things, wide_things), min_size=1, max_size=12), st.text(max_size=3))
 def test_whatever_is_there_the_template_writes_grounded_english(found: list[VisibleLandmark], key: str) -> None:
     contents = contents_of(*found)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -19,7 +19,6 @@ from geomammut.evaluation.datasets import labelled_images
 from geomammut.evaluation.prompts import TEMPLATE_SETS, class_embeddings, name_embeddings, templates, words
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 2**31), classes=st.integers(2, 9), levels=st.sampled_from([1, 2, 5, 1000]))
 def test_arithmetic_equals_the_definition(seed: int, classes: int, levels: int) -> None:
     """Of equal scores any order is as likely as another: the share of orders in which the true class is among k."""

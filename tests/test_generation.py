@@ -110,7 +110,7 @@ def test_64_pairs_are_learnt_by_heart() -> None:
     stage = Stage(name="only", mix={"a": 1.0}, samples=64)
     plan = Recipe(pairs={"a": ""}, stages=[stage], batch_size=64, precision="float32", optimizer=OptimizerPart(lr=3e-3))
     learner = new_learner(model.train(), plan)
-    batch = Batch(images, captions, [[] for _ in captions], ["a"] * 64)
+    batch = Batch(images, captions, [[each] for each in captions], [[] for _ in captions], ["a"] * 64)
     for _ in range(150):
         figures = train_step(learner, batch)
     assert figures["loss"] < 0.1

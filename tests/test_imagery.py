@@ -79,7 +79,7 @@ def test_a_second_look_gives_the_same_chips(tmp_path: Path) -> None:
     st.integers(60, 200),
     st.integers(60, 200),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_cells_lie_on_the_grid_and_every_cell_is_accounted_for(
     tmp_path_factory: pytest.TempPathFactory, size: int, gsd: float, shift: float, height: int, width: int
 ) -> None:

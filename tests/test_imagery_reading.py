@@ -78,7 +78,7 @@ def test_pixels_of_another_size_follow_the_kernel(tmp_path: Path, gsd_m: float, 
     kind=st.sampled_from(["uint8", "uint16", "float32"]),
     overviews=st.booleans(),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_chip_is_the_same_whatever_it_is_read_with(
     tmp_path_factory: pytest.TempPathFactory,
     gsd_m: float,

@@ -161,7 +161,7 @@ def test_polar_imagery_around_the_pole(tmp_path: Path, crs: str) -> None:
 
 
 @given(st.floats(-180, 180), st.floats(-85, 85), st.sampled_from([0.02, 3.0, 40.0]))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_the_grids_of_a_source_cover_it_once_with_true_metres(lon: float, lat: float, width: float) -> None:
     south, north = max(-90.0, lat - width / 4), min(90.0, lat + width / 4)
     source = ImagerySource("a", "a", "EPSG:4326", (lon, south, lon + width, north), 1.0)
@@ -314,7 +314,7 @@ def test_chips_of_many_small_files(tmp_path: Path) -> None:
     np.testing.assert_array_equal(chip.pixels.transpose(2, 0, 1), pixels[:, row : row + 96, column : column + 96])
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(8, 64), st.integers(33, 200))
 def test_chips_overlap_by_the_stride(tmp_path_factory: pytest.TempPathFactory, stride: int, seam: int) -> None:
     """Every multiple of the stride that fits gives a chip, also across the seam of two files."""

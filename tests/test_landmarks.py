@@ -248,7 +248,7 @@ def test_memory_is_bounded_by_batches_and_a_file_and_neither_changes_a_byte(
 texts = st.text(st.characters(max_codepoint=0xFFFFF, exclude_categories=["Cs"], exclude_characters="\x00"), max_size=12)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.dictionaries(texts.filter(bool), texts, max_size=4))
 def test_tags_come_through_whatever_is_written_in_them(tmp_path_factory: pytest.TempPathFactory, odd: dict) -> None:
     path = tmp_path_factory.mktemp("odd") / "odd.osm.pbf"

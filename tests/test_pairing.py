@@ -177,7 +177,7 @@ def _stop(*_: object, **__: object) -> None:
     raise UserError("stopped here")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     lon=st.floats(-180, 180, exclude_max=True),
     lat=st.floats(-89.5, 89.5),

@@ -111,7 +111,7 @@ def test_a_point_lies_in_the_region_that_its_words_name(u: float, v: float) -> N
     assert left <= u <= right and top <= v <= bottom
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     lon=st.floats(-170, 170),
     lat=st.floats(-75, 75),

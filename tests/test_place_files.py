@@ -178,7 +178,7 @@ def test_the_full_plan_meets_its_quotas() -> None:
     assert 0.2 <= len(plan.held_out) / 256 <= 0.25
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**31), count=st.integers(4, 12), hold_out=st.booleans())
 def test_every_plan_covers_its_place_once(seed: int, count: int, hold_out: bool) -> None:
     plan = make_plan(seed, count, hold_out=hold_out)
@@ -192,7 +192,7 @@ def test_every_plan_covers_its_place_once(seed: int, count: int, hold_out: bool)
     assert border[:, 0].tolist() == [0.0, plan.side]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(azimuth=st.floats(0, 6.28), elevation=st.floats(0.5, 1.2), tall=st.integers(8, 120))
 def test_a_tower_casts_a_shadow_of_the_right_length_away_from_the_sun(
     azimuth: float, elevation: float, tall: int

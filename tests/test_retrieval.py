@@ -33,7 +33,7 @@ def by_definition(scores: np.ndarray, right: np.ndarray) -> dict[str, list[tuple
     return found
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     seed=st.integers(0, 2**31),
     images=st.integers(1, 14),

@@ -270,7 +270,7 @@ def test_the_api_tells_of_itself_offline(server: str) -> None:
     assert "//cdn" not in page
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     body=st.recursive(
         st.none() | st.booleans() | st.floats() | st.text(max_size=20),

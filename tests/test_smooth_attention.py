@@ -34,7 +34,7 @@ def plain_definition(
     return out
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**31),
     shape=st.tuples(st.integers(1, 2), st.integers(1, 3), st.integers(1, 9), st.integers(1, 9)),
@@ -68,7 +68,7 @@ def test_equals_the_definition(
     torch.testing.assert_close(pooled.double(), plain_definition(logits, values, radius, *more), atol=1e-4, rtol=0)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(
     seed=st.integers(0, 2**31),
     heads=st.integers(1, 16),

@@ -131,7 +131,9 @@ def small_model() -> Mammut:
 
 def small_batch(kept: torch.Tensor | None = None) -> Batch:
     images = torch.randn(len(CAPTIONS), 3, 32, 32, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    return Batch(images, CAPTIONS, [[] for _ in CAPTIONS], ["a", "b"] * (len(CAPTIONS) // 2), kept)
+    return Batch(
+        images, CAPTIONS, [[each] for each in CAPTIONS], [[] for _ in CAPTIONS], ["a", "b"] * (len(CAPTIONS) // 2), kept
+    )
 
 
 def small_plan(**values: object) -> Recipe:

@@ -121,7 +121,7 @@ def test_a_picture_like_two_that_are_unlike_is_no_bridge_between_them() -> None:
     assert dict(zip(gone.tolist(), of.tolist(), strict=True)) == {20: 10, 40: 30}
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.sets(st.tuples(st.integers(0, 12), st.integers(0, 12)).filter(lambda pair: pair[0] < pair[1])), st.data())
 def test_what_is_kept_is_what_going_from_the_best_to_the_worst_keeps(
     pairs: set[tuple[int, int]], data: st.DataObject

@@ -188,7 +188,7 @@ PIECES = [
 ]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.sampled_from(PIECES), max_size=9).map("".join))
 @example("aer'ial vi-ew, Aerial-View")
 @example("overhead 'door view")

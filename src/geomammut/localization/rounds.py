@@ -160,8 +160,7 @@ def _train_student(teacher: Teacher, plan: LocalizeRecipe, number: int, folder: 
     prompts = _prompts(plan, teacher.gate)
 
     def region_term(model: Mammut, batch: Batch, image_tokens: ImageTokens) -> Tensor:
-        every = batch.all_captions or [[caption] for caption in batch.captions]
-        stated = [teacher.gate.shares(*own) for own in zip(every, batch.landmarks, strict=True)]
+        stated = [teacher.gate.shares(*own) for own in zip(batch.all_captions, batch.landmarks, strict=True)]
         labels = teacher.labels(batch.images.to(model.device), stated)
         dense = model.visual.dense(image_tokens, plan.student_window)
         embedded = model.encode_text(prompts)

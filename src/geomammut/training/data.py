@@ -32,27 +32,26 @@ class Batch:
     Attributes:
         images: [b, 3, S, S], normalized.
         captions: One of each pair.
+        all_captions: All of each pair.
         landmarks: Those visible in each.
         sources: The pair set of each, by its name in the recipe.
         kept: [b, k] numbers of the patches that training looks at, in order; None for all.
         boxes: [b, 4], of the positional embedding; None for the whole; see `VisionTower.tokens`.
-        all_captions: All of each pair; None where a batch was not drawn from pairs.
     """
 
     images: Tensor
     captions: list[str]
+    all_captions: list[list[str]]
     landmarks: list[list[dict[str, Any]]]
     sources: list[str]
     kept: Tensor | None = None
     boxes: Tensor | None = None
-    all_captions: list[list[str]] | None = None
 
     def rows(self, rows: slice) -> "Batch":
         """Return some of the samples."""
         kept, boxes = (None if look is None else look[rows] for look in (self.kept, self.boxes))
-        every = None if self.all_captions is None else self.all_captions[rows]
-        told = self.captions[rows], self.landmarks[rows], self.sources[rows]
-        return Batch(self.images[rows], *told, kept, boxes, every)
+        told = self.captions[rows], self.all_captions[rows], self.landmarks[rows], self.sources[rows]
+        return Batch(self.images[rows], *told, kept, boxes)
 
 
 @dataclass(frozen=True)
@@ -111,9 +110,9 @@ def _epoch(shards: Sequence[NDArray[np.int64]], generator: np.random.Generator) 
 
 class _Sample(NamedTuple):
     caption: str
+    all_captions: list[str]
     landmarks: list[dict[str, Any]]
     source: str
-    all_captions: list[str]
 
 
 class BatchLoader:
@@ -193,7 +192,7 @@ class BatchLoader:
         return self._batch(step, images, samples)
 
     def _batch(self, step: int, images: Images, samples: Sequence[_Sample]) -> Batch:
-        captions, landmarks, sources, every = zip(*samples, strict=True)
+        captions, every, landmarks, sources = map(list, zip(*samples, strict=True))
         kept = boxes = None
         if self.patches is not None or self.crop_positions:
             generators = [np.random.default_rng((self.seed, place, 1)) for place in self._places(step)]
@@ -203,8 +202,7 @@ class BatchLoader:
                 kept = torch.from_numpy(np.stack(chosen))
             if self.crop_positions:
                 boxes = torch.tensor([_position_box(generator) for generator in generators])
-        told = list(captions), list(landmarks), list(sources)
-        return Batch(torch.from_numpy(images), *told, kept, boxes, list(every))
+        return Batch(torch.from_numpy(images), captions, every, landmarks, sources, kept, boxes)
 
     def _samples(self, places: Sequence[int], images: Images) -> list[_Sample]:
         return [self._sample(place, image) for place, image in zip(places, images, strict=True)]
@@ -223,7 +221,7 @@ class BatchLoader:
                 logger.warning("pair %s of %s is corrupt and is replaced: %s", index, name, str(error).splitlines()[0])
                 continue
             self.augment.normalize(pixels, image)
-            return _Sample(caption, self.sets[name].landmarks_of(index), name, captions)
+            return _Sample(caption, captions, self.sets[name].landmarks_of(index), name)
         raise UserError(f"100 pairs in a row cannot be decoded; run `geomammut pairs check` on {', '.join(self.sets)}")
 
 

@@ -6,6 +6,7 @@ follow. Embeddings are hashed by cross-polytopes as those are, and sketched by t
 """
 
 from collections.abc import Sequence
+from functools import cache
 
 import daft
 import numpy as np
@@ -54,10 +55,14 @@ def embedding_bands(embeddings: Embeddings, middle: Embeddings, numbers: range) 
     away = embeddings - middle
     keys, sketches = [], []
     for number in numbers:
-        random = np.random.default_rng((20020519, number))
-        seen = away @ random.standard_normal((away.shape[1], AXES + SKETCHED))
+        seen = away @ _hyperplanes(number, away.shape[1])
         keys.append(number * 2 * AXES + nearest_axes(seen[:, :AXES])[0])
         sketches.append((seen[:, AXES:] > 0) @ (1 << np.arange(SKETCHED, dtype=np.int64)))
     picture = np.tile(np.arange(len(away)), len(numbers))
     order = np.argsort(picture, kind="stable")
     return Bands(picture[order], np.concatenate(keys)[order], np.concatenate(sketches)[order])
+
+
+@cache
+def _hyperplanes(number: int, size: int) -> NDArray[np.float64]:
+    return np.random.default_rng((20020519, number)).standard_normal((size, AXES + SKETCHED))
