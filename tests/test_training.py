@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import load_file
 from torch.utils.flop_counter import FlopCounterMode
@@ -269,6 +270,27 @@ def test_captions_that_name_a_direction_keep_the_image_upright() -> None:
     for text in ("At the TOP", "in the north-east", "the western shore", "upper left"):
         assert DIRECTIONS.search(text)
     assert not DIRECTIONS.search("a stopped car on the eastside-free laptop".replace("eastside-free ", ""))
+
+
+def test_colour_jitter_changes_the_tones_and_nothing_else() -> None:
+    grey, red, png = (96, 96, 96), (150, 60, 60), io.BytesIO()
+    image = Image.new("RGB", (16, 16), grey)
+    image.paste(red, (0, 0, 8, 8))
+    image.save(png, "PNG")
+
+    def seen(color_jitter: float, seed: int) -> NDArray[np.uint8]:
+        part = AugmentPart(crop=1.0, color_jitter=color_jitter, symmetries=False)
+        augment = Augment(part, 16, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+        return augment(png.getvalue(), "a roof", np.random.default_rng(seed))
+
+    assert all((seen(0.0, seed)[12, 12] == grey).all() for seed in range(5))
+    toned = [seen(0.5, seed) for seed in range(20)]
+    assert len({tuple(pixels[12, 12]) for pixels in toned}) > 15
+    for pixels in toned:
+        assert np.ptp(pixels[12, 12]) <= 1, "grey has no hue"
+        assert pixels[4, 4, 0] > pixels[4, 4, 1] and abs(int(pixels[4, 4, 1]) - pixels[4, 4, 2]) <= 1, "red stays red"
+        assert (pixels[8:, 8:] == pixels[12, 12]).all(), "a flat field stays flat"
+    assert (seen(0.5, 7) == seen(0.5, 7)).all()
 
 
 def test_a_corrupt_image_is_replaced_and_counted(scene_pairs: Path, tmp_path: Path) -> None:

@@ -7,9 +7,11 @@ import threading
 
 import numpy as np
 import simplejpeg
+import torch
 from cykooz_resizer import CropBox, FilterType, ImageData, PixelType, ResizeAlg, ResizeOptions, Resizer
 from numpy.typing import NDArray
 from PIL import Image
+from torchvision.transforms.v2.functional import adjust_brightness, adjust_contrast, adjust_saturation
 
 from geomammut.pictures import open_picture
 from geomammut.training.recipe import AugmentPart
@@ -26,7 +28,7 @@ Pixels = NDArray[np.uint8]
 
 
 class Augment:
-    """Random crop, flip and right-angle turn of images; see AugmentPart.
+    """Random crop, flip, right-angle turn and tones of images; see AugmentPart.
 
     A caption with direction words keeps its image upright and unflipped, since they would turn false.
 
@@ -60,6 +62,8 @@ class Augment:
             crop = np.rot90(crop, turns)
             if flip:
                 crop = crop[:, ::-1]
+        if jitter := self.part.color_jitter:
+            crop = _with_tones(crop, *generator.uniform(1 - jitter, 1 + jitter, size=3))
         return crop
 
     def normalize(self, pixels: Pixels, image: NDArray[np.float32]) -> None:
@@ -86,6 +90,13 @@ class Augment:
             self._own.resizer = Resizer()
         resizer: Resizer = self._own.resizer
         return resizer
+
+
+def _with_tones(pixels: Pixels, brightness: float, contrast: float, saturation: float) -> Pixels:
+    image = torch.from_numpy(pixels.transpose(2, 0, 1).copy())
+    image = adjust_contrast(adjust_brightness(image, brightness), contrast)
+    toned: Pixels = adjust_saturation(image, saturation).permute(1, 2, 0).numpy()
+    return toned
 
 
 def _decoded(picture: bytes, least: int) -> Pixels:

@@ -87,10 +87,15 @@ class OptimizerPart(_Part):
 
 
 class AugmentPart(_Part):
-    """Random crops of `crop` to 1 of the area; flips and turns where the caption names no direction."""
+    """Random crops of `crop` to 1 of the area; flips and turns where the caption names no direction.
+
+    `color_jitter` j draws factors of brightness, contrast and saturation from 1 − j to 1 + j: a model that is to read
+    imagery of other sensors and hours than it was trained on needs some.
+    """
 
     crop: float = Field(default=0.6, gt=0, le=1)
     symmetries: bool = True
+    color_jitter: float = Field(default=0.0, ge=0, lt=1)
 
 
 class Stage(_Part):
