@@ -54,9 +54,9 @@ def main() -> None:
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("study"))
-    parser.add_argument("--samples", type=int, default=6_000, help="the budget of each row")
+    parser.add_argument("--samples", type=int, default=8_000, help="the budget of each row")
     parser.add_argument("--size", help="a named size of `geomammut.model.sizes`, instead of the recipes' own small one")
-    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--places", type=int, default=2, help="to train on; one more is only measured on")
     parser.add_argument("--side", type=int, default=5760, help="of a place, metres: a multiple of 480")
