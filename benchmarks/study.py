@@ -60,7 +60,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--places", type=int, default=2, help="to train on; one more is only measured on")
     parser.add_argument("--side", type=int, default=5760, help="of a place, metres: a multiple of 480")
-    parser.add_argument("--data", type=Path, help="folder with rsicd/, ucm/, eurosat/, dubai/, as in recipes/suite_small.toml")
+    parser.add_argument("--data", type=Path, help="folder of real data, as in recipes/suite_small.toml")
     parser.add_argument("--writer", choices=["google", "openai"], help="who writes the captions of the row `written`")
     parser.add_argument("--writer-model")
     parser.add_argument("--rows", nargs="+", help="only these")

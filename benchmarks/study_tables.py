@@ -18,6 +18,7 @@ COLUMNS = {
     "eurosat": ("top1", "EuroSAT, top-1"),
     "dubai": ("miou", "Dubai, mIoU"),
 }
+PLACES = ("own", "unseen", "scenes", "masks")  # the columns that every study has
 # What is claimed: the first row is better than the second, by this column.
 CLAIMS = (
     ("web pairs help", "web", "none", "unseen"),
@@ -64,7 +65,9 @@ def write_tables(out: Path, results: Path, settings: dict[str, str]) -> None:
         cells = [spread(list(found.get(column, {}).values())) for column in columns]
         lines.append(f"| {row} | " + " | ".join(cells) + f" | {len(found.get('unseen', {}))} |")
     lines += ["", "![The unseen place's mR by row, with intervals](images/study.svg)", ""]
-    lines += ["| claim | difference, paired by seed | here |", "|---|---|---|"]
+    lines += ["Differences of two rows, paired by seed; a claim is judged by the one in bold:", ""]
+    lines += ["| claim | " + " | ".join(COLUMNS[column][1] for column in PLACES) + " | here |"]
+    lines += ["|---|" + "---|" * (len(PLACES) + 1)]
     lines += [judged(figures, *claim) for claim in CLAIMS]
     lines += ["", *holdout_lines(out), END]
     text = results.read_text(encoding="utf-8") if results.exists() else ""
@@ -103,18 +106,24 @@ def spread(values: list[float]) -> str:
     return f"{mean(values):.1f}" + (f" ± {half:.1f}" if math.isfinite(half) else "")
 
 
-def judged(figures: Figures, claim: str, better: str, worse: str, column: str) -> str:
-    pairs = [figures.get(row, {}).get(column, {}) for row in (better, worse)]
-    differences = [pairs[0][seed] - pairs[1][seed] for seed in sorted(set(pairs[0]) & set(pairs[1]))]
-    if not differences:
-        return f"| {claim} | – | not measured |"
-    half = half_width(differences)
-    verdict = "cannot be told at this size"
-    if mean(differences) > half:
-        verdict = "holds"
-    elif mean(differences) < -half:
-        verdict = "does not hold"
-    return f"| {claim} | {spread(differences)} | {verdict} |"
+def judged(figures: Figures, claim: str, better: str, worse: str, by: str) -> str:
+    found = {column: differences(figures, better, worse, column) for column in PLACES}
+    cells = [f"**{spread(values)}**" if column == by and values else spread(values) for column, values in found.items()]
+    return f"| {claim} | " + " | ".join(cells) + f" | {verdict(found[by])} |"
+
+
+def differences(figures: Figures, better: str, worse: str, column: str) -> list[float]:
+    first, second = (figures.get(row, {}).get(column, {}) for row in (better, worse))
+    return [first[seed] - second[seed] for seed in sorted(set(first) & set(second))]
+
+
+def verdict(found: list[float]) -> str:
+    if not found:
+        return "not measured"
+    half = half_width(found)
+    if mean(found) > half:
+        return "holds"
+    return "does not hold" if mean(found) < -half else "cannot be told at this size"
 
 
 def holdout_lines(out: Path) -> list[str]:

@@ -59,9 +59,9 @@ def test_a_claim_holds_only_where_the_seeds_agree(tmp_path: Path) -> None:
     text = results.read_text()
     assert text.startswith("# Results\n\nBefore.\n") and text.count("## The study") == 1
     assert "| web | 3.1 ± 0.2 | 3 |" in text
-    assert "| web pairs help | 2.1 ± 0.2 | holds |" in text
-    assert "| landmark pairs help | 0.3 ± 2.9 | cannot be told at this size |" in text
-    assert "| both help more than web pairs alone | – | not measured |" in text
+    assert "| web pairs help | – | **2.1 ± 0.2** | – | – | holds |" in text
+    assert "| landmark pairs help | – | **0.3 ± 2.9** | – | – | cannot be told at this size |" in text
+    assert "| both help more than web pairs alone | – | – | – | – | not measured |" in text
     assert (results.parent / "images" / "study.svg").read_text().startswith("<svg")
 
 
@@ -69,7 +69,10 @@ def test_one_seed_proves_nothing(tmp_path: Path) -> None:
     write_result(tmp_path, "web", 0, "unseen", 50.0)
     write_result(tmp_path, "none", 0, "unseen", 1.0)
     study_tables.write_tables(tmp_path, tmp_path / "results.md", SETTINGS)
-    assert "| web pairs help | 49.0 | cannot be told at this size |" in (tmp_path / "results.md").read_text()
+    assert (
+        "| web pairs help | – | **49.0** | – | – | cannot be told at this size |"
+        in (tmp_path / "results.md").read_text()
+    )
 
 
 def test_what_is_made_is_not_made_again(tmp_path: Path) -> None:
