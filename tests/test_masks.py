@@ -275,10 +275,18 @@ def test_a_large_heat_has_overviews(tmp_path: Path) -> None:
 def test_the_picture_of_a_mask_shows_its_colours(raster: Path, tmp_path: Path) -> None:
     segment("m", raster, "red, blue", tmp_path / "mask.tif", picture=tmp_path / "mask.png", window=0)
     shown = np.array(Image.open(tmp_path / "mask.png"))
-    colours = class_colours(2)
+    colours = class_colours(["red", "blue"])
     assert (shown[:8] == 0).all()  # no data
-    assert np.abs(shown[60, 20].astype(int) - (np.array([255, 0, 0]) + colours[1][:3]) / 2).max() <= 1
-    assert np.abs(shown[20, 140].astype(int) - (np.array([0, 0, 255]) + colours[2][:3]) / 2).max() <= 1
+    assert np.abs(shown[60, 20].astype(int) - (np.array([255, 0, 0]) + colours[0][:3]) / 2).max() <= 1
+    assert np.abs(shown[20, 140].astype(int) - (np.array([0, 0, 255]) + colours[1][:3]) / 2).max() <= 1
+
+
+def test_land_cover_has_the_colours_of_maps() -> None:
+    one, other = class_colours(["building", "Water", "roads"]), class_colours(["river", "shed", "bare land"])
+    assert one[1] == other[0] and one[1][2] == max(one[1][:3]), "water is blue wherever it stands"
+    for names in (["water", "river", "lake"], [f"thing {number}" for number in range(20)], ["shed", "forest", "water"]):
+        assert len(set(class_colours(names))) == len(names)
+    assert len(class_colours([f"thing {number}" for number in range(255)])) == 255
 
 
 def scene(height: int, width: int) -> np.ndarray:

@@ -122,8 +122,7 @@ def _line(coordinates: Sequence[tuple[float, ...]]) -> str:
 def class_palette(names: Sequence[str]) -> list[Colour]:
     """Return a colour for each class: the demo place's own, or one of a set of distinct ones."""
     own = {land_class.name: land_class.colour for land_class in LAND_CLASSES}
-    others = class_colours(len(names))
-    return [own.get(name, others[number][:3]) for number, name in enumerate(names, start=1)]
+    return [own.get(name, other[:3]) for name, other in zip(names, class_colours(names), strict=True)]
 
 
 def mask_picture(indices: NDArray[np.int64], palette: Sequence[Colour]) -> Image.Image:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from geomammut.evaluation.masks import DEFAULT_TEMPLATE
 from geomammut.evaluation.prompts import name_embeddings
 from geomammut.files import whole_file
 from geomammut.localization.heatmaps import check_output
-from geomammut.localization.legend import NODATA_CLASS, class_colours, parse_classes
+from geomammut.localization.legend import NODATA_CLASS, Colour, class_colours, parse_classes
 from geomammut.localization.polygons import write_polygons
 from geomammut.localization.rasters import Written, opened, picture_shape, write_cog
 from geomammut.localization.scoring import scored
@@ -96,7 +97,7 @@ def segment(
     texts = name_embeddings(loaded, list(prompts.values()), [DEFAULT_TEMPLATE])
     with opened(Path(image)) as raster, scored(loaded, raster, texts, window, out, layers, keep) as rows:
         mask = rows.folder / "class.tif"
-        colours = {NODATA_CLASS: (0, 0, 0, 0), **class_colours(len(names))}
+        colours = {NODATA_CLASS: (0, 0, 0, 0), **dict(enumerate(class_colours(names), start=1))}
         tags = {f"CLASS_{index}": name for index, name in enumerate(names, start=1)}
         what = Written("uint8", NODATA_CLASS, ["class"], colours, tags)
         write_cog(mask, raster, what, lambda first, count: rows.read("class", first, count))
@@ -119,15 +120,17 @@ def _write_picture(raster: rasterio.DatasetReader, mask: Path, out: Path) -> Non
     shape = picture_shape(raster)
     pixels = read_rgb(raster, PixelWindow(0, 0, raster.width, raster.height), shape)
     with rasterio.open(mask) as classes:
-        shown = classes.read(1, out_shape=shape)
+        shown, colours = classes.read(1, out_shape=shape), classes.colormap(1)
     with whole_file(out) as partial:
-        Image.fromarray(class_overlay(pixels, shown)).save(partial)
+        Image.fromarray(class_overlay(pixels, shown, colours)).save(partial)
 
 
-def class_overlay(pixels: NDArray[np.uint8], classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Lay the colours of classes [H, W] half over a picture uint8 [H, W, 3]; where there is no data it stays bare."""
+def class_overlay(
+    pixels: NDArray[np.uint8], classes: NDArray[np.uint8], colours: Mapping[int, Colour]
+) -> NDArray[np.uint8]:
+    """Lay the colours of classes [H, W] half over a picture uint8 [H, W, 3], as opaque as each is."""
     palette = np.zeros((256, 4), np.float32)
-    for index, colour in class_colours(255).items():
+    for index, colour in colours.items():
         palette[index] = colour
     coloured = palette[classes]
     opacity = coloured[..., 3:] / 255 * 0.5

@@ -67,10 +67,9 @@ def masks(model: VisionLanguageModel, imagery: Imagery, classes: str, box: Bound
         _write_area(area, pixels, valid, bounds)
         segment(model, area, classes, mask, geojson=polygons)
         collection = json.loads(polygons.read_text(encoding="utf-8"))
-        colours = class_colours(len(names)).values()
         collection["classes"] = [
             {"name": name, "colour": f"#{red:02x}{green:02x}{blue:02x}"}
-            for name, (red, green, blue, _) in zip(names, colours, strict=True)
+            for name, (red, green, blue, _) in zip(names, class_colours(names), strict=True)
         ]
         return mask.read_bytes(), json.dumps(collection, ensure_ascii=False).encode()
 
