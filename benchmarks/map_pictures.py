@@ -95,8 +95,7 @@ def on_imagery(model: Path, image: Path, text: str, classes: str, out: Path) -> 
         heatmap(str(model), image, text, heat)
         segment(str(model), image, classes, Path(folder, "mask.tif"), picture=mask)
         names = [part.split("|")[0].strip() for part in classes.split(",")]
-        colours = class_colours(len(names))
-        legend = [(name, colours[index][:3]) for index, name in enumerate(names, start=1)]
+        legend = [(name, colour[:3]) for name, colour in zip(names, class_colours(names), strict=True)]
         save(
             [
                 panel(read_pixels(image), [("the image", (0,))]),

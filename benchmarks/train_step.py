@@ -91,7 +91,8 @@ def our_step(size: Size, device: torch.device) -> Callable[[], object]:
         pairs={"none": ""}, stages=[Stage(name="s", mix={"none": 1.0}, samples=size.batch)], batch_size=size.batch
     )
     learner = new_learner(Mammut(config, Given(size.context)).to(device).train(), plan)
-    given = Batch(images, [str(number) for number in range(size.batch)], [[]] * size.batch, ["none"] * size.batch)
+    words = [str(number) for number in range(size.batch)]
+    given = Batch(images, words, [[word] for word in words], [[]] * size.batch, ["none"] * size.batch)
     return lambda: train_step(learner, given)
 
 
