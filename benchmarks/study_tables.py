@@ -23,8 +23,10 @@ PLACES = ("own", "unseen", "scenes", "masks")  # the columns that every study ha
 CLAIMS = (
     ("web pairs help", "web", "none", "unseen"),
     ("landmark pairs help", "landmarks", "none", "unseen"),
-    ("both help more than web pairs alone", "curriculum", "web", "unseen"),
-    ("both help more than landmark pairs alone", "curriculum", "landmarks", "unseen"),
+    ("both, by the curriculum, help more than web pairs alone", "curriculum", "web", "unseen"),
+    ("both, by the curriculum, help more than landmark pairs alone", "curriculum", "landmarks", "unseen"),
+    ("both, mixed from the start, help more than web pairs alone", "mix", "web", "unseen"),
+    ("both, mixed from the start, help more than landmark pairs alone", "mix", "landmarks", "unseen"),
     ("the curriculum is better than mixing from the start", "curriculum", "mix", "unseen"),
     ("the caption loss helps the contrastive one", "curriculum", "contrastive_only", "unseen"),
     ("the contrastive loss helps the caption one", "curriculum", "caption_only", "unseen"),

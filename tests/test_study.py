@@ -61,7 +61,7 @@ def test_a_claim_holds_only_where_the_seeds_agree(tmp_path: Path) -> None:
     assert "| web | 3.1 ± 0.2 | 3 |" in text
     assert "| web pairs help | – | **2.1 ± 0.2** | – | – | holds |" in text
     assert "| landmark pairs help | – | **0.3 ± 2.9** | – | – | cannot be told at this size |" in text
-    assert "| both help more than web pairs alone | – | – | – | – | not measured |" in text
+    assert "| both, mixed from the start, help more than web pairs alone | – | – | – | – | not measured |" in text
     assert (results.parent / "images" / "study.svg").read_text().startswith("<svg")
 
 
