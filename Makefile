@@ -18,7 +18,7 @@ check: .venv
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict src
 
-# Hours; killed and called again, it goes on. Its options: make study ARGS="--samples 4000 --seeds 0"
+# Two hours; killed and called again, it goes on. Its options: make study ARGS="--samples 4000 --seeds 0"
 study: .venv
 	$(BIN)/python benchmarks/study.py $(ARGS)
 

@@ -1,6 +1,6 @@
 """The study: what each part of the recipe brings, at the size that a machine can train.
 
-    make study                                                                   # hours of 2 CPU cores
+    make study                                                                   # two hours of a CPU core
     make study ARGS="--data DATA"                             # and the row `rsicd`, and four real benchmarks
     make study ARGS="--size small --samples 2000000 --side 15360 --places 8"     # a GPU
 
@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[1]
 ROWS = ROOT / "recipes" / "study"
 LADDER = ("web", "landmarks", "curriculum", "mix")  # told first; the other rows are the curriculum but for one thing
 ADDABLE = ("out", "rows", "results", "seeds", "data")  # to a study that was made
+SIDES = range(1920, 15360 + 1, 480)  # of places, metres
 # Gamma and gain of red, green and blue: as it is, dry, hazy; and dusk, which is the unseen place's alone.
 STYLES = (
     ((1.0, 1.0), (1.0, 1.0), (1.0, 1.0)),
@@ -52,6 +53,8 @@ def main() -> None:
 
 
 def parsed() -> argparse.Namespace:
+    rows = [path.stem for path in sorted(ROWS.glob("*.toml"))]
+    rows = [*LADDER, *(row for row in rows if row not in (*LADDER, "rounds")), "rounds"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("study"))
     parser.add_argument("--samples", type=int, default=8_000, help="the budget of each row")
@@ -59,17 +62,20 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--places", type=int, default=2, help="to train on; one more is only measured on")
-    parser.add_argument("--side", type=int, default=5760, help="of a place, metres: a multiple of 480")
+    parser.add_argument("--side", type=int, default=5760, help="of a place, metres")
     parser.add_argument("--data", type=Path, help="folder of real data, as in recipes/suite_small.toml")
     parser.add_argument("--writer", choices=["google", "openai"], help="who writes the captions of the row `written`")
     parser.add_argument("--writer-model")
-    parser.add_argument("--rows", nargs="+", help="only these")
+    parser.add_argument("--rows", nargs="+", choices=rows, metavar="ROW", help=f"only these: {', '.join(rows)}")
     parser.add_argument("--results", type=Path, default=ROOT / "docs" / "results.md")
     options = parser.parse_args()
-    rows = [path.stem for path in sorted(ROWS.glob("*.toml"))]
-    rows = [*LADDER, *(row for row in rows if row not in (*LADDER, "rounds")), "rounds"]
-    at_hand = {"rsicd": options.data, "written": options.writer}
-    options.rows = [row for row in options.rows or rows if at_hand.get(row, True)]
+    if options.side not in SIDES:
+        parser.error(f"--side {options.side}: give a multiple of {SIDES.step} from {SIDES[0]} to {SIDES[-1]}")
+    needed = {"rsicd": ("--data", options.data), "written": ("--writer", options.writer)}
+    for row in options.rows or []:
+        if row in needed and not needed[row][1]:
+            parser.error(f"the row {row} needs {needed[row][0]}")
+    options.rows = options.rows or [row for row in rows if row not in needed or needed[row][1]]
     return options
 
 
@@ -296,4 +302,9 @@ def measure(options: argparse.Namespace, model: Path, results: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from geomammut.errors import UserError
+
+    try:
+        main()
+    except UserError as error:
+        raise SystemExit(f"error: {error}") from None
