@@ -229,6 +229,12 @@ def test_each_kind_of_fault_is_found(caption: str, fault: str) -> None:
     assert fault in faults(caption)
 
 
+def test_the_centre_in_the_name_of_a_thing_is_no_place() -> None:
+    sports = contents_of(thing("sports_centre", 60, 60, 30, 30))
+    assert faults("A sports centre in an aerial view.", sports) == ()
+    assert "wrong direction" in faults("A sports centre in the upper left of the view.", sports)
+
+
 def test_a_yard_is_a_place_too() -> None:
     yard = contents_of(thing("rail_yard", 0, 40, 100, 20), thing("vineyard", 10, 70, 80, 20))
     assert faults("A railway yard across the middle and a vineyard across the bottom.", yard) == ()

@@ -67,14 +67,20 @@ class Reading:
         self.caption = caption
         self.tokens: list[Token] = tokens_of(caption)
         self.courses: list[Course] = courses_in(caption)
-        places = places_in(caption, self.courses)
+        known = lexicon.mentions(self.tokens)
+        # "A sports centre in an aerial view" names no centre of the view.
+        places = [
+            place
+            for place in places_in(caption, self.courses)
+            if not any(mention.start < place.start < mention.end for mention in known)
+        ]
         spans = [
             *((place.start, place.end) for place in places),
             *((course.start, course.end) for course in self.courses),
         ]
         mentions = [
             mention
-            for mention in lexicon.mentions(self.tokens)
+            for mention in known
             if not any(start < mention.end and mention.start < end for start, end in spans)
             and not self._is_adjective(mention)
             and not _NOT_THERE.search(caption, 0, mention.start)
