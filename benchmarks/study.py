@@ -22,7 +22,6 @@ ROOT = Path(__file__).parents[1]
 ROWS = ROOT / "recipes" / "study"
 LADDER = ("web", "landmarks", "curriculum", "mix")  # told first; the other rows are the curriculum but for one thing
 ADDABLE = ("out", "rows", "results", "seeds", "data")  # to a study that was made
-SIDES = range(1920, 15360 + 1, 480)  # of places, metres
 # Gamma and gain of red, green and blue: as it is, dry, hazy; and dusk, which is the unseen place's alone.
 STYLES = (
     ((1.0, 1.0), (1.0, 1.0), (1.0, 1.0)),
@@ -69,8 +68,11 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--rows", nargs="+", choices=rows, metavar="ROW", help=f"only these: {', '.join(rows)}")
     parser.add_argument("--results", type=Path, default=ROOT / "docs" / "results.md")
     options = parser.parse_args()
-    if options.side not in SIDES:
-        parser.error(f"--side {options.side}: give a multiple of {SIDES.step} from {SIDES[0]} to {SIDES[-1]}")
+    from geomammut.demo.place.make import LEAST, MOST
+    from geomammut.demo.place.plan import DISTRICT_M
+
+    if options.side not in (sides := range(LEAST * DISTRICT_M, MOST * DISTRICT_M + 1, DISTRICT_M)):
+        parser.error(f"--side {options.side}: give a multiple of {DISTRICT_M} from {sides[0]} to {sides[-1]}")
     needed = {"rsicd": ("--data", options.data), "written": ("--writer", options.writer)}
     for row in options.rows or []:
         if row in needed and not needed[row][1]:
